@@ -1,0 +1,55 @@
+// The listener.
+//
+// It does nothing but accept: a client is handed to a coroutine of its own before the next is looked at, so
+// that no client can keep others waiting.
+#include "server.hpp"
+
+#include "session.hpp"
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <sstream>
+#include <system_error>
+
+namespace harbor {
+
+using asio::ip::tcp;
+
+//! [ch01:listen]
+tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoint& endpoint) {
+    try {
+        tcp::acceptor acceptor(executor, endpoint.protocol());
+        // Without this a restarted server could not bind its port while connections of its predecessor sit in
+        // TIME_WAIT, for a minute on Linux (man 7 socket, SO_REUSEADDR).
+        acceptor.set_option(tcp::acceptor::reuse_address(true));
+        acceptor.bind(endpoint);
+        acceptor.listen();
+        return acceptor;
+    } catch (const std::system_error& failure) {
+        std::ostringstream text;
+        text << "cannot listen on " << endpoint;
+        throw std::system_error(failure.code(), text.str());
+    }
+}
+//! [ch01:listen]
+
+//! [ch01:accept]
+asio::awaitable<void> accept_clients(tcp::acceptor acceptor, const Backend& backend) {
+    for (;;) {
+        asio::error_code error;
+        tcp::socket client = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
+        if (error) {
+            continue; // one client less; that this loop can spin is the subject of chapter 05
+        }
+        // The new coroutine owns the socket: it is a parameter, and lives in the coroutine's
+        // frame. A lambda with captures would not do: its captures live in the lambda, which is gone by the
+        // time the coroutine first resumes.
+        asio::co_spawn(acceptor.get_executor(), serve(std::move(client), backend), asio::detached);
+    }
+}
+//! [ch01:accept]
+
+} // namespace harbor

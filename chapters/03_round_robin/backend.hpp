@@ -1,0 +1,28 @@
+// A server that clients are sent to.
+#pragma once
+
+#include "config.hpp"
+
+#include <asio/ip/tcp.hpp>
+
+#include <string>
+#include <vector>
+
+namespace harbor {
+
+/// What an address stands for: one or more IP addresses, each with the port, in the order to try them.
+using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+
+/// Looks the host up, once; blocks while DNS is asked. Throws std::system_error when the name does not
+/// resolve.
+Endpoints resolve(const Address& address);
+
+struct Backend {
+    /// Resolves the address. Throws ConfigError when there is no such host.
+    explicit Backend(const Address& address);
+
+    const std::string name; // as configured: `host:port`
+    const Endpoints endpoints;
+};
+
+} // namespace harbor

@@ -1,0 +1,46 @@
+// Chapter 05: a load balancer that lives with backends that fail, peers that fall silent and limits that are
+// reached.
+//
+// Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it
+// cannot listen.
+#include "balancer.hpp"
+#include "config.hpp"
+#include "server.hpp"
+#include "workers.hpp"
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/io_context.hpp>
+
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+
+//! [ch02:main]
+int main() {
+    try {
+        const harbor::Config config = harbor::read_config(std::getenv);
+        if (config.dev_seed) {
+            std::cerr
+                << "warning: BACKENDS is not set, and LB_ALLOW_DEV_SEED=1: using the development backends\n";
+        }
+        harbor::Balancer balancer{config};
+        harbor::Workers workers(config.threads);
+
+        // This thread only accepts. The 1 tells Asio that no other thread runs this io_context.
+        asio::io_context context(1);
+        auto acceptor = harbor::listen_on(context.get_executor(), harbor::resolve(config.listen).front());
+        std::cerr << "listening on " << acceptor.local_endpoint() << std::endl;
+        asio::co_spawn(context, harbor::accept_clients(std::move(acceptor), balancer, workers),
+                       asio::detached);
+        context.run(); // returns when no coroutine is left to resume: never, here
+        return 0;
+    } catch (const harbor::ConfigError& error) {
+        std::cerr << "harbor: " << error.what() << '\n';
+        return 2;
+    } catch (const std::exception& error) {
+        std::cerr << "harbor: " << error.what() << '\n';
+        return 1;
+    }
+}
+//! [ch02:main]

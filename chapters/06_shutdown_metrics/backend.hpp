@@ -1,0 +1,39 @@
+// A server that clients are sent to.
+#pragma once
+
+#include "config.hpp"
+#include "cooldown.hpp"
+#include "metrics.hpp"
+
+#include <asio/ip/tcp.hpp>
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+namespace harbor {
+
+/// What an address stands for: one or more IP addresses, each with the port, in the order to try them.
+using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+
+/// Looks the host up, once; blocks while DNS is asked. Throws std::system_error when the name does not
+/// resolve.
+Endpoints resolve(const Address& address);
+
+struct Backend {
+    /// Resolves the address. Throws ConfigError when there is no such host.
+    explicit Backend(const Address& address);
+
+    const std::string name; // as configured: `host:port`
+    const Endpoints endpoints;
+
+    /// How many leases are out: connections to this backend that are dialling or open. Every thread reads it.
+    std::atomic<unsigned> in_flight{0};
+
+    Cooldown cooldown;
+
+    Counter picks;
+    Counter dial_failures;
+};
+
+} // namespace harbor

@@ -1,0 +1,59 @@
+// Chapter 06: the whole balancer, which now ends as carefully as it works, and tells what it does.
+//
+// Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it
+// cannot listen.
+#include "admin.hpp"
+#include "balancer.hpp"
+#include "config.hpp"
+#include "server.hpp"
+#include "workers.hpp"
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/io_context.hpp>
+#include <asio/signal_set.hpp>
+
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+
+//! [ch02:main]
+int main() {
+    try {
+        const harbor::Config config = harbor::read_config(std::getenv);
+        if (config.dev_seed) {
+            std::cerr
+                << "warning: BACKENDS is not set, and LB_ALLOW_DEV_SEED=1: using the development backends\n";
+        }
+        harbor::Balancer balancer{config};
+
+        // This thread accepts, and answers monitoring. The 1 tells Asio that no other thread runs this
+        // io_context.
+        asio::io_context context(1);
+        harbor::Workers workers(config.threads, context.get_executor());
+
+        // From here on a signal is an event like any other. Before the ports are open, so that none comes too
+        // early.
+        asio::signal_set signals(context, SIGINT, SIGTERM);
+        auto admin =
+            harbor::listen_on(context.get_executor(), harbor::resolve(config.metrics_listen).front());
+        auto acceptor = harbor::listen_on(context.get_executor(), harbor::resolve(config.listen).front());
+        std::cerr << "metrics on " << admin.local_endpoint() << std::endl;
+        std::cerr << "listening on " << acceptor.local_endpoint() << std::endl;
+
+        asio::co_spawn(context, harbor::answer_admin_requests(std::move(admin), balancer), asio::detached);
+        asio::co_spawn(context,
+                       harbor::serve_until_signalled(std::move(acceptor), signals, balancer, workers),
+                       [&context](const std::exception_ptr&) { context.stop(); });
+        context.run(); // returns when the last connection is gone: monitoring is answered until then
+        return 0;
+    } catch (const harbor::ConfigError& error) {
+        std::cerr << "harbor: " << error.what() << '\n';
+        return 2;
+    } catch (const std::exception& error) {
+        std::cerr << "harbor: " << error.what() << '\n';
+        return 1;
+    }
+}
+//! [ch02:main]

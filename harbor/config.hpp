@@ -1,0 +1,53 @@
+// What the program is told by its environment.
+//
+// All of it is read and judged before anything is bound: a balancer that starts with a setting it
+// misunderstood fails later, under traffic, and far from the cause. So there are no silent defaults for bad
+// values, only for absent ones.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace harbor {
+
+/// A host and a port as they were written. An empty host means every address of this machine.
+struct Address {
+    std::string host;
+    std::string port;
+};
+
+/// `host:port`, with brackets around an IPv6 host.
+std::string to_text(const Address& address);
+
+struct Config {
+    Address listen{"", "9090"}; // LB_ADDR
+    std::vector<Address> backends; // BACKENDS; never empty
+    bool dev_seed = false; // BACKENDS was not set, and LB_ALLOW_DEV_SEED=1 filled it in
+    std::string strategy = "round-robin"; // STRATEGY; a name that make_strategy knows
+    unsigned threads = 1; // LB_THREADS; one a core unless set
+    std::chrono::milliseconds dial_timeout{1500}; // LB_DIAL_TIMEOUT_MS
+    unsigned dial_retries = 1; // LB_DIAL_RETRIES
+    std::chrono::milliseconds backend_cooldown{5000}; // LB_BACKEND_COOLDOWN_MS; 0 = none
+    std::chrono::milliseconds io_timeout{10000}; // LB_IO_TIMEOUT_MS; 0 = never
+    unsigned max_inflight = 1024; // LB_MAX_INFLIGHT
+    std::chrono::milliseconds tcp_keepalive{30000}; // LB_TCP_KEEPALIVE_MS; 0 = off
+    bool tcp_nodelay = true; // LB_TCP_NODELAY
+    std::chrono::milliseconds shutdown_grace{5000}; // LB_SHUTDOWN_GRACE_MS; 0 = cut at once
+    Address metrics_listen{"127.0.0.1", "9100"}; // LB_METRICS_ADDR
+};
+
+/// A setting that cannot be used. The text names the variable, its value and the form expected.
+struct ConfigError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// Finds a variable's value, or a null pointer; std::getenv in the program, anything else in a test.
+using Environment = std::function<const char*(const char* name)>;
+
+/// Reads the whole configuration, or throws ConfigError.
+Config read_config(const Environment& environment);
+
+} // namespace harbor
