@@ -1,7 +1,7 @@
 // Chapter 02: a TCP proxy. Every client that connects is connected to the one backend.
 //
-// Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it cannot
-// listen.
+// Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it
+// cannot listen.
 #include "backend.hpp"
 #include "config.hpp"
 #include "server.hpp"

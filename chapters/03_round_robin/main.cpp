@@ -1,7 +1,7 @@
 // Chapter 03: a load balancer. Clients go to the backends in turn, and several threads serve them.
 //
-// Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it cannot
-// listen.
+// Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it
+// cannot listen.
 #include "config.hpp"
 #include "pool.hpp"
 #include "server.hpp"

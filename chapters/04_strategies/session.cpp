@@ -20,15 +20,14 @@ using asio::ip::tcp;
 
 //! [ch02:serve]
 asio::awaitable<void> serve(tcp::socket client, Pool& pool) {
-    // Counts as in flight for as long as this coroutine lives.
-    const Lease chosen = pool.pick();
+    // The lease counts as in flight for as long as this coroutine lives.
+    const Lease lease = pool.pick();
 
     // Dial at once, without waiting for the client's first byte: in many protocols (SMTP, MySQL, SSH) the
     // server speaks first. Bytes that the client sends meanwhile wait in the kernel.
     tcp::socket backend(client.get_executor());
     asio::error_code error;
-    co_await asio::async_connect(backend, chosen->endpoints,
-                                 asio::redirect_error(asio::use_awaitable, error));
+    co_await asio::async_connect(backend, lease->endpoints, asio::redirect_error(asio::use_awaitable, error));
     if (error) {
         co_return;
     }

@@ -5,28 +5,21 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <utility>
 
 namespace harbor {
 
-class InflightLimit;
-
-/// A place for one client, given back when the object goes. It may be empty.
-class Slot {
-public:
-    Slot() = default;
-    explicit Slot(InflightLimit& limit) : limit_(&limit) {}
-    inline ~Slot();
-    Slot(Slot&& other) noexcept : limit_(std::exchange(other.limit_, nullptr)) {}
-    Slot& operator=(Slot&&) = delete;
-
-    explicit operator bool() const { return limit_ != nullptr; }
-
-private:
-    InflightLimit* limit_ = nullptr;
+/// What the end of a Slot means: one client less.
+struct GiveBack {
+    void operator()(std::atomic<unsigned>* taken) const { taken->fetch_sub(1, std::memory_order_relaxed); }
 };
 
-/// Hands out at most `highest` slots at a time. Thread-safe.
+/// A place for one client, given back when the object goes; null when there was none. A unique_ptr, because
+/// that is all it is: something with one owner and one thing to do at the end.
+using Slot = std::unique_ptr<std::atomic<unsigned>, GiveBack>;
+
+/// Hands out at most `highest` slots at a time, and must outlive them. Thread-safe.
 class InflightLimit {
 public:
     explicit InflightLimit(unsigned highest) : highest_(highest) {}
@@ -34,27 +27,16 @@ public:
     /// A slot, or an empty one when all are taken.
     Slot take() {
         // Take first and look afterwards: to look first would let two threads see the same last free place.
-        if (taken_.fetch_add(1, std::memory_order_relaxed) < highest_) {
-            return Slot(*this);
-        }
-        give_back();
-        return {};
+        const unsigned before = taken_.fetch_add(1, std::memory_order_relaxed);
+        Slot slot(&taken_);
+        return before < highest_ ? std::move(slot) : nullptr;
     }
 
     unsigned taken() const { return taken_.load(std::memory_order_relaxed); }
 
 private:
-    friend Slot;
-    void give_back() { taken_.fetch_sub(1, std::memory_order_relaxed); }
-
     const unsigned highest_;
     std::atomic<unsigned> taken_{0};
 };
-
-Slot::~Slot() {
-    if (limit_ != nullptr) {
-        limit_->give_back();
-    }
-}
 
 } // namespace harbor

@@ -10,6 +10,7 @@
 #include "idle_deadline.hpp"
 #include "relay.hpp"
 #include "socket_options.hpp"
+
 #include <asio/experimental/awaitable_operators.hpp>
 
 namespace harbor {
@@ -25,7 +26,7 @@ asio::awaitable<void> serve(tcp::socket client, [[maybe_unused]] Slot slot, Bala
     // Dial at once, without waiting for the client's first byte: in many protocols (SMTP, MySQL, SSH) the
     // server speaks first. Bytes that the client sends meanwhile wait in the kernel.
     tcp::socket backend(client.get_executor());
-    // Counts as in flight for as long as this coroutine lives.
+    // The lease counts as in flight for as long as this coroutine lives.
     const Lease lease = co_await dial(backend, balancer);
     if (!lease) {
         co_return;

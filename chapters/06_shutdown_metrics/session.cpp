@@ -10,6 +10,7 @@
 #include "idle_deadline.hpp"
 #include "relay.hpp"
 #include "socket_options.hpp"
+
 #include <asio/experimental/awaitable_operators.hpp>
 
 namespace harbor {
@@ -25,8 +26,8 @@ asio::awaitable<void> converse(tcp::socket& client, tcp::socket& backend, Balanc
     set_options(client, balancer.config);
 
     // Dial at once, without waiting for the client's first byte: in many protocols (SMTP, MySQL, SSH) the
-    // server speaks first. Bytes that the client sends meanwhile wait in the kernel. Counts as in flight for
-    // as long as this coroutine lives.
+    // server speaks first. Bytes that the client sends meanwhile wait in the kernel.
+    // The lease counts as in flight for as long as this coroutine lives.
     const Lease lease = co_await dial(backend, balancer);
     if (!lease) {
         co_return;
