@@ -37,6 +37,7 @@ struct Config {
     bool tcp_nodelay = true; // LB_TCP_NODELAY
     std::chrono::milliseconds shutdown_grace{5000}; // LB_SHUTDOWN_GRACE_MS; 0 = cut at once
     Address metrics_listen{"127.0.0.1", "9100"}; // LB_METRICS_ADDR
+    bool access_log = false;
 };
 
 /// A setting that cannot be used. The text names the variable, its value and the form expected.
