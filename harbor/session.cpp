@@ -81,9 +81,9 @@ Detached serve(Worker& worker, Descriptor client, asio::ip::tcp::endpoint client
             connection.watch_idleness();
             co_await Both(relay(connection, Direction::client_to_backend),
                           relay(connection, Direction::backend_to_client));
-            if (connection.end) {
-                co_await break_off(connection);
-            }
+        }
+        if (connection.end && connection.end != End::dial_failed) {
+            co_await break_off(connection);
         }
     } catch (const std::exception&) {
         // Out of memory, or of the kernel's: this connection ends, and no other. What it had sent may be
