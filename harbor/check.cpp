@@ -4,6 +4,7 @@
 #include "check.hpp"
 
 #include "backend.hpp"
+#include "printable.hpp"
 #include "settings.hpp"
 
 #include <algorithm>
@@ -32,7 +33,8 @@ std::string look_up(const Options& options, const Setting& setting, const Addres
         return text.str();
     } catch (const std::system_error& failure) {
         const bool by_flag = options.values.contains(setting.variable);
-        throw ConfigError(std::string(by_flag ? setting.flag : setting.variable) + ": " + failure.what());
+        throw ConfigError(std::string(by_flag ? setting.flag : setting.variable) + ": " +
+                          printable(failure.what()));
     }
 }
 
@@ -56,12 +58,13 @@ std::vector<Line> lines_of(const Options& options, const Environment& environmen
         if (value.empty()) {
             continue;
         }
-        if (setting.value == std::string_view("MS")) {
+        if (setting.value != nullptr && setting.value == std::string_view("MS")) {
             value += " ms";
         }
         const bool seeded = config.dev_seed && setting.variable == std::string_view("BACKENDS");
-        lines.push_back({setting.name, value,
-                         seeded ? "the development seed" : origin(options, environment, setting.variable)});
+        const std::string_view from =
+            seeded ? "the development seed" : origin(options, environment, setting.variable);
+        lines.push_back({setting.flag + 2, value, from}); // without the dashes
         for (const Address& address : addresses_of(setting, config)) {
             const std::string found = look_up(options, setting, address);
             if (!address.host.empty() && found != to_text(address)) { // a name, not an address

@@ -50,7 +50,6 @@ struct Config {
     Address metrics_listen{"127.0.0.1", "9100"}; // LB_METRICS_ADDR
     LogLevel log_level = LogLevel::info; // LB_LOG_LEVEL
     bool access_log = false; // LB_ACCESS_LOG; a line for each connection that has ended
-    bool access_log = false;
 };
 
 /// A setting that cannot be used. The text is one line, and names the variable or the flag, its value and the

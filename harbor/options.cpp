@@ -11,7 +11,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
-#include <array>
+#include <memory>
 #include <vector>
 
 namespace harbor {
@@ -36,7 +36,13 @@ public:
     HelpFormatter() { column_width(29); }
 
     std::string make_usage(const CLI::App* /*app*/, std::string name) const override {
-        return "Usage: " + name + " --backends HOST:PORT[,HOST:PORT...] [FLAG [VALUE]]...\n";
+        return "Usage: " + name + " --backends HOST:PORT[,HOST:PORT...] [FLAG [VALUE]]...\n\n";
+    }
+
+    std::string make_group(std::string group, bool positional,
+                           std::vector<const CLI::Option*> options) const override {
+        const std::string text = Formatter::make_group(group, positional, options);
+        return text.starts_with('\n') ? text.substr(1) : text; // one empty line between groups, not two
     }
 
     std::string make_option_opts(const CLI::Option* option) const override {
@@ -46,8 +52,9 @@ public:
 };
 
 std::string help_of(const Setting& setting) {
-    const std::string preset = setting.preset != nullptr ? setting.preset : setting.text(Config{});
-    return std::string(setting.help) + "\n[" + setting.variable + "; default " + preset + ']';
+    const std::string preset =
+        setting.preset != nullptr ? setting.preset : "default " + setting.text(Config{});
+    return std::string(setting.help) + "\n[" + setting.variable + "; " + preset + ']';
 }
 
 /// One CLI11 option a setting, in the order of the table.
@@ -60,6 +67,7 @@ std::vector<CLI::Option*> add_flags(CLI::App& app) {
             option = app.add_flag(setting.flag, help)->type_name("");
         } else {
             option = app.add_option(setting.flag, CLI::callback_t(), help)->type_name(setting.value);
+            option->take_all(); // a flag that is given twice is found below, with the switches
         }
         options.push_back(option->group(setting.group));
     }
@@ -79,11 +87,9 @@ Options read_options(int argc, const char* const* argv) {
     app.set_help_flag(); // in its place, below the others
     const std::vector<CLI::Option*> flags = add_flags(app);
     constexpr auto group = "Other";
-    const CLI::Option* check =
-        app.add_flag("--check",
-                     std::string("validate all settings, look the backends up, print\nthe settings in "
-                                 "force; bind nothing"))
-            ->group(group);
+    const std::string check_help = "validate all settings, look the names up, print\n"
+                                   "the settings in force, and bind nothing";
+    const CLI::Option* check = app.add_flag("--check", check_help)->group(group);
     app.set_help_flag("-h,--help", "this text")->group(group);
     app.set_version_flag("-V,--version", version_text(), "the version")->group(group);
 
@@ -100,6 +106,9 @@ Options read_options(int argc, const char* const* argv) {
         return options;
     } catch (const CLI::ExtrasError&) {
         reject('\'' + app.remaining().front() + "' is not a flag of this program");
+    } catch (const CLI::ArgumentMismatch& error) { // `--threads: 1 required N missing`
+        const std::string_view text = error.what();
+        reject(std::string(text.substr(0, text.find(':'))) + " needs a value");
     } catch (const CLI::ParseError& error) {
         reject(error.what());
     }

@@ -24,6 +24,8 @@ public:
     static constexpr std::size_t most_kept = 16;
     static constexpr int wanted_capacity = 256 * 1024;
 
+    PipePool() { free_.reserve(most_kept); } // so that to give back never fails
+
     /// A pipe that is empty, or nothing when the system has none to give: the caller goes on copying.
     std::optional<Pipe> take();
 

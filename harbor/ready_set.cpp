@@ -34,7 +34,8 @@ void Socket::close() {
         set_ = nullptr;
     }
     descriptor_ = Descriptor(); // the last reference to the socket: the kernel takes it out of the epoll set
-    readable = writable = hangup = broken = broken_by_write = false;
+    readable = writable = hangup = broken = urgent = false;
+    write_error = 0;
 }
 
 ReadySet::ReadySet() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -45,7 +46,7 @@ ReadySet::ReadySet() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
 
 void ReadySet::add(Socket& socket, int fd) {
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     event.data.ptr = &socket;
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) {
         throw std::system_error(errno, std::system_category(), "epoll_ctl");
@@ -78,6 +79,7 @@ void ReadySet::dispatch() {
         const bool hangup = broken || (event.events & EPOLLRDHUP) != 0;
         socket->broken |= broken;
         socket->hangup |= hangup;
+        socket->urgent |= (event.events & EPOLLPRI) != 0;
         // An error ends both directions: whoever waits for either has to come and see. The first of them may
         // close the socket, and the event then has no owner any more.
         if (broken || (event.events & EPOLLOUT) != 0) {

@@ -41,30 +41,35 @@ public:
     bool writable = false;
     bool hangup = false; // the peer has ended its stream or reset: no further edge will announce it
     bool broken = false; // reset, or ended in both directions
-    bool broken_by_write = false; // a write has found it reset, and thereby taken the error from later reads
+    bool urgent = false; // the peer has sent urgent data: a read stops before it, however much is behind it
+    int write_error =
+        0; // of the write that has found it broken, and thereby taken the error from later reads
     bool cancelled = false; // waits are over, with `false`
 
     /// Notes what a recv of `received` bytes into a buffer of `capacity` tells: a short read has emptied the
-    /// socket, so that the next one need not find out with a call that fails. Not so when the end of stream
-    /// is behind the bytes: its edge has passed already, and only reading will show it.
-    void has_given(std::size_t received, std::size_t capacity) { readable = received == capacity || hangup; }
+    /// socket, so that the next one need not find out with a call that fails. Not so when the end of stream,
+    /// or urgent data, is behind the bytes: its edge has passed already, and only reading will show it.
+    void has_given(std::size_t received, std::size_t capacity) {
+        readable = received == capacity || hangup || urgent;
+    }
 
     /// Waits until a read may give something. The result is false when the wait was cancelled.
-    auto until_readable() { return Wait{*this, readable, &Socket::reader}; }
+    auto until_readable() { return Wait<&Socket::readable, &Socket::reader>{*this}; }
     /// Waits until a write may take something.
-    auto until_writable() { return Wait{*this, writable, &Socket::writer}; }
+    auto until_writable() { return Wait<&Socket::writable, &Socket::writer>{*this}; }
 
     // The parked coroutines; at most one each.
     std::coroutine_handle<> reader;
     std::coroutine_handle<> writer;
 
 private:
+    // What and where are part of the type: an awaiter lives in the frame of the coroutine that waits, and
+    // there are two of them for every connection.
+    template<bool Socket::* ready, std::coroutine_handle<> Socket::* place>
     struct Wait {
         Socket& socket;
-        bool& ready;
-        std::coroutine_handle<> Socket::* place;
 
-        bool await_ready() const { return ready || socket.cancelled; }
+        bool await_ready() const { return socket.*ready || socket.cancelled; }
         void await_suspend(std::coroutine_handle<> waiter) const { socket.*place = waiter; }
         bool await_resume() const { return !socket.cancelled; }
     };

@@ -25,7 +25,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -35,8 +37,8 @@ namespace {
 
 // So many buffers or pipes full, and then others get their turn, even if there is more: one connection that
 // never runs dry must not keep the thread to itself.
-constexpr int turns_in_a_row = 16;
-constexpr int full_buffers_before_splice = 2;
+constexpr unsigned turns_in_a_row = 16;
+constexpr unsigned full_buffers_before_splice = 2;
 constexpr std::size_t small_splice = 16 * 1024;
 constexpr int small_splices_before_copy = 4;
 
@@ -68,7 +70,8 @@ struct Ends {
 
     /// The sender has sent its last byte, and all of them have been passed on.
     void pass_on_end() const {
-        if (from().broken_by_write) {
+        const int write_error = from().write_error;
+        if (write_error != 0 && write_error != EPIPE) {
             return fail_reading(ECONNRESET); // the kernel has told the other direction about the reset, and
                                              // tells it only once
         }
@@ -76,9 +79,42 @@ struct Ends {
             connection.first_end = to_backend() ? End::client_end : End::backend_end;
         }
         from_has_ended() = true;
-        if (!to_has_ended()) { // else both are over, and closing says the same
+        if (to_has_ended()) { // both are over, and closing says the same
+            wake_reader(to()); // the other direction has only been watching
+        } else {
             ::shutdown(to().fd(), SHUT_WR);
         }
+        if (write_error == EPIPE) {
+            // The reset came after the end of the stream: then Linux says EPIPE, and else ECONNRESET. So this
+            // stream was whole, and its receiver keeps the clean end; but the other direction is broken.
+            fail_reading(ECONNRESET);
+        }
+    }
+
+    /// This sender's stream has ended, and nothing is read from it any more. But its reset must be noticed
+    /// all the same: the other side may be silent for ever, and then no write will find out. False when there
+    /// is nothing to watch for, because the other direction is over as well.
+    bool watch_for_reset() const {
+        if (to_has_ended()) {
+            return false;
+        }
+        if (from().broken) {
+            fail_reading(ECONNRESET);
+            return false;
+        }
+        from().readable = false;
+        return true;
+    }
+
+    /// A read has found the socket dry. False when nothing will come any more, because a write has found it
+    /// broken, and taken the error.
+    bool may_give_more() const {
+        from().readable = false;
+        if (from().write_error == 0) {
+            return true;
+        }
+        fail_reading(ECONNRESET);
+        return false;
     }
 
     void fail_reading(int error) const {
@@ -94,33 +130,38 @@ struct Ends {
             connection.cancel(End::out_of_resources); // ours: that side is as alive as before
             return;
         }
-        to().broken_by_write = true;
-        if (to_has_ended()) {
+        to().write_error = error;
+        // Nobody will come to read about the reset when the other direction is over: because that side's
+        // stream has ended, or because the other direction has met the same with its own receiver.
+        if (to_has_ended() || from().write_error != 0) {
             connection.cancel(to_backend() ? End::backend_reset : End::client_reset);
             return;
         }
         to().readable = true;
-        if (to().reader) {
-            connection.worker.schedule(std::exchange(to().reader, {}));
+        wake_reader(to());
+    }
+
+    void wake_reader(Socket& socket) const {
+        if (socket.reader) {
+            connection.worker.schedule(std::exchange(socket.reader, {}));
         }
     }
 };
 
-/// Sends what is left in a buffer when the receiver has not taken all of it. False when the direction is
-/// over.
-Task<bool> send_rest(Ends ends, const std::byte* data, std::size_t size) {
+/// Sends what is left in a buffer, from `sent` to `size`, when the receiver has not taken all of it. False
+/// when the direction is over.
+Task<bool> send_rest(Ends ends, Buffer buffer, std::size_t sent, std::size_t size) {
     Socket& to = ends.to();
-    while (size > 0) {
+    while (sent < size) {
         // A receiver that does not read keeps us here, with the buffer, and nothing more is read for it. The
         // idle deadline ends it.
         if (!co_await to.until_writable()) {
             co_return false;
         }
-        const ssize_t sent = ::send(to.fd(), data, size, MSG_NOSIGNAL);
-        if (sent >= 0) {
-            ends.moved(static_cast<std::size_t>(sent));
-            data += sent;
-            size -= static_cast<std::size_t>(sent);
+        const ssize_t taken = ::send(to.fd(), buffer.data() + sent, size - sent, MSG_NOSIGNAL);
+        if (taken >= 0) {
+            ends.moved(static_cast<std::size_t>(taken));
+            sent += static_cast<std::size_t>(taken);
         } else if (errno == EAGAIN) {
             to.writable = false;
         } else if (errno != EINTR) {
@@ -147,21 +188,19 @@ Task<bool> drain_pipe(Ends ends, Pipe& pipe, std::size_t size) {
         } else if (sent < 0 && errno == EAGAIN) {
             to.writable = false;
         } else if (sent == 0 || errno != EINTR) {
-            ends.fail_writing(errno);
+            ends.fail_writing(sent == 0 ? EIO : errno); // 0 is not to be expected, and leaves errno as it was
             co_return false;
         }
     }
     co_return true;
 }
 
-enum class Next { copy, stop };
-
-/// Moves bytes by splice for as long as they come in large pieces.
-Task<Next> splice_large(Ends ends) {
+/// Moves bytes by splice for as long as they come in large pieces. False when the direction is over.
+Task<bool> splice_large(Ends ends) {
     Worker& worker = ends.connection.worker;
     Socket& from = ends.from();
     int small = 0;
-    int turns = 0;
+    unsigned turns = 0;
     std::optional<Pipe> pipe;
     while (small < small_splices_before_copy) {
         if (!from.readable && pipe) {
@@ -169,7 +208,7 @@ Task<Next> splice_large(Ends ends) {
                 *std::exchange(pipe, std::nullopt)); // it is empty: others may use it meanwhile
         }
         if (!co_await from.until_readable()) {
-            co_return Next::stop;
+            co_return false;
         }
         if (++turns > turns_in_a_row) {
             turns = 0;
@@ -179,7 +218,7 @@ Task<Next> splice_large(Ends ends) {
         if (!pipe) {
             pipe = worker.pipes().take();
             if (!pipe) {
-                co_return Next::copy; // no descriptors: copying needs none
+                co_return true; // no descriptors: copying needs none
             }
         }
         const ssize_t received = ::splice(from.fd(), nullptr, pipe->write_end.get(), nullptr, pipe->capacity,
@@ -189,88 +228,111 @@ Task<Next> splice_large(Ends ends) {
             // too.
             small = static_cast<std::size_t>(received) < small_splice ? small + 1 : 0;
             if (!co_await drain_pipe(ends, *pipe, static_cast<std::size_t>(received))) {
-                co_return Next::stop; // and the pipe, with what is left in it, is closed
+                co_return false; // and the pipe, with what is left in it, is closed
             }
         } else if (received == 0) {
-            worker.pipes().give_back(std::move(*pipe));
             ends.pass_on_end();
-            co_return Next::stop;
+            break;
+        } else if (errno == EAGAIN && from.urgent) {
+            break; // splice does not get past urgent data, and says so for ever; recv does
         } else if (errno == EAGAIN) {
-            from.readable = false;
+            if (!ends.may_give_more()) {
+                break;
+            }
         } else if (errno == EINVAL || errno == ENOMEM) {
             break; // not to be had now: go on copying
         } else if (errno != EINTR) {
             ends.fail_reading(errno);
-            worker.pipes().give_back(std::move(*pipe));
-            co_return Next::stop;
+            break;
         }
     }
-    if (pipe) {
+    if (pipe) { // it is empty
         worker.pipes().give_back(std::move(*pipe));
     }
-    co_return Next::copy;
+    co_return true;
 }
 
-Task<> relay_until_end(Ends ends) {
-    Worker& worker = ends.connection.worker;
+enum class Step { again, slow, over };
+
+/// Reads once and passes on what has come. Not a coroutine: nearly always the receiver takes all of it at
+/// once, and then there is nothing to remember. When it does not, the step is slow, and `rest` is what there
+/// is left to do.
+Step copy_once(const Ends& ends, unsigned& full_buffers, Task<bool>& rest) {
     Socket& from = ends.from();
-    int full_buffers = 0;
-    int turns = 0;
-    // A sender that is silent keeps us here, without a buffer. The idle deadline, the other direction or a
-    // shutdown may cancel the wait.
-    while (co_await from.until_readable()) {
-        if (++turns > turns_in_a_row) {
-            turns = 0;
-            co_await worker.yield();
-            continue; // the connection may have been cancelled meanwhile
-        }
-        if (full_buffers >= full_buffers_before_splice) {
-            full_buffers = 0;
-            if (co_await splice_large(ends) == Next::stop) {
-                co_return;
-            }
-            continue;
-        }
-        const Buffer buffer = worker.buffers().take();
-        const ssize_t received = ::recv(from.fd(), buffer.data(), BufferPool::size, 0);
-        if (received > 0) {
-            const auto size = static_cast<std::size_t>(received);
-            from.has_given(size, BufferPool::size);
-            full_buffers = size == BufferPool::size ? full_buffers + 1 : 0;
-            // Nearly always the receiver takes all of it at once, and no further frame is needed.
-            ssize_t sent = ::send(ends.to().fd(), buffer.data(), size, MSG_NOSIGNAL);
-            if (sent < 0) {
-                if (errno != EAGAIN && errno != EINTR) {
-                    ends.fail_writing(errno);
-                    co_return;
-                }
-                sent = 0;
-            }
-            ends.moved(static_cast<std::size_t>(sent));
-            if (static_cast<std::size_t>(sent) < size) {
-                if (!co_await send_rest(ends, buffer.data() + sent, size - static_cast<std::size_t>(sent))) {
-                    co_return;
-                }
-            }
-            if (!from.readable) {
-                turns = 0; // it has run dry: whatever comes next is a new turn
-            }
-        } else if (received == 0) {
-            ends.pass_on_end();
-            co_return;
-        } else if (errno == EAGAIN) {
-            from.readable = false;
-        } else if (errno != EINTR) {
-            ends.fail_reading(errno);
-            co_return;
-        }
+    Buffer buffer = ends.connection.worker.buffers().take();
+    const ssize_t received = ::recv(from.fd(), buffer.data(), BufferPool::size, 0);
+    if (received == 0) {
+        ends.pass_on_end();
+        return Step::again;
     }
+    if (received < 0) {
+        if (errno == EAGAIN) {
+            return ends.may_give_more() ? Step::again : Step::over;
+        }
+        if (errno != EINTR) {
+            ends.fail_reading(errno);
+            return Step::over;
+        }
+        return Step::again;
+    }
+    const auto size = static_cast<std::size_t>(received);
+    from.has_given(size, BufferPool::size);
+    full_buffers = size == BufferPool::size ? full_buffers + 1 : 0;
+
+    const ssize_t taken = ::send(ends.to().fd(), buffer.data(), size, MSG_NOSIGNAL);
+    if (taken < 0 && errno != EAGAIN && errno != EINTR) {
+        ends.fail_writing(errno);
+        return Step::over;
+    }
+    const auto sent = static_cast<std::size_t>(std::max<ssize_t>(taken, 0));
+    ends.moved(sent);
+    if (sent == size) {
+        return Step::again;
+    }
+    rest = send_rest(ends, std::move(buffer), sent, size);
+    return Step::slow;
 }
 
 } // namespace
 
 Task<> relay(Connection& connection, Direction direction) {
-    return relay_until_end({connection, direction});
+    const Ends ends{connection, direction};
+    unsigned full_buffers = 0;
+    unsigned turns = 0;
+    Task<bool> rest;
+    try {
+        // A sender that is silent keeps us here, without a buffer. The idle deadline, the other direction or
+        // a shutdown may cancel the wait.
+        while (co_await ends.from().until_readable()) {
+            if (ends.from_has_ended()) {
+                if (!ends.watch_for_reset()) {
+                    co_return;
+                }
+                continue;
+            }
+            if (++turns > turns_in_a_row) {
+                turns = 0;
+                co_await connection.worker.yield();
+                continue; // the connection may have been cancelled meanwhile
+            }
+            Step step = Step::slow;
+            if (full_buffers < full_buffers_before_splice || ends.from().urgent) {
+                step = copy_once(ends, full_buffers, rest);
+            } else {
+                full_buffers = 0;
+                rest = splice_large(ends);
+            }
+            if (step == Step::over || (step == Step::slow && !co_await rest)) {
+                co_return;
+            }
+            rest = Task<bool>(); // frees its frame
+            if (!ends.from().readable) {
+                turns = 0; // it has run dry: whatever comes next is a new turn
+            }
+        }
+    } catch (const std::bad_alloc&) {
+        connection.cancel(End::out_of_resources); // the other direction must not wait for this one
+    }
 }
 
 } // namespace harbor

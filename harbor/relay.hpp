@@ -12,8 +12,7 @@ enum class Direction { client_to_backend, backend_to_client };
 /// other side; after anything else it cancels the connection, with the reason. Ends early, and silently, when
 /// the connection is cancelled by somebody else.
 ///
-/// Holds a buffer, or a pipe, only while bytes are in it. Never throws because of the network; std::bad_alloc
-/// when there is no memory for a buffer. For the connection's thread.
+/// Holds a buffer, or a pipe, only while bytes are in it. Never throws. For the connection's thread.
 Task<> relay(Connection& connection, Direction direction);
 
 } // namespace harbor

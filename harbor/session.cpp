@@ -10,6 +10,8 @@
 #include "worker.hpp"
 
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -20,6 +22,15 @@
 namespace harbor {
 
 namespace {
+
+/// The peer has reset the connection. Socket::broken would not do: it is also set when both directions have
+/// ended cleanly, and then the send buffer is still being delivered.
+bool is_gone(const Socket& socket) {
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    return ::getsockopt(socket.fd(), IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+           info.tcpi_state == TCP_CLOSE;
+}
 
 /// Waits until the peer's kernel has acknowledged everything that was sent, as long as it goes on taking
 /// some.
@@ -37,7 +48,7 @@ Task<> wait_until_delivered(Connection& connection, const Socket& socket) {
     for (;;) {
         int undelivered = 0;
         const bool known = ::ioctl(socket.fd(), SIOCOUTQ, &undelivered) == 0;
-        if (!known || undelivered == 0 || socket.broken || worker.cutting() || worker.now() >= deadline) {
+        if (!known || undelivered == 0 || is_gone(socket) || worker.cutting() || worker.now() >= deadline) {
             co_return;
         }
         if (undelivered < before) {

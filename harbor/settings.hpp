@@ -13,15 +13,18 @@
 namespace harbor {
 
 struct Setting {
-    const char* name; // of the flag, without the dashes
-    const char* flag; // `--dial-timeout`
-    const char* variable; // `LB_DIAL_TIMEOUT_MS`
-    const char*
-        value; // what --help calls the value, `MS` for a duration; null for a switch, which needs none
-    const char* group; // the heading in --help
-    const char* help; // lines of up to 50 characters
-    const char* preset; // what --help says of the default where text() cannot tell; else null
-
+    /// `--dial-timeout`
+    const char* flag;
+    /// `LB_DIAL_TIMEOUT_MS`
+    const char* variable;
+    /// What --help calls the value, `MS` for a duration; null for a switch, which needs none.
+    const char* value;
+    /// The heading in --help.
+    const char* group;
+    /// Lines of up to 50 characters.
+    const char* help;
+    /// What --help says in place of `default …`, where text() does not know the default; else null.
+    const char* preset;
     /// The value in `config`, in a form that read_config() takes; empty when the setting has no effect there.
     std::string (*text)(const Config& config);
 };

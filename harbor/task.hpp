@@ -70,6 +70,8 @@ public:
         }
     };
 
+    /// No task at all; not to be awaited.
+    Task() = default;
     Task(Task&& other) noexcept : frame_(std::exchange(other.frame_, {})) {}
     Task& operator=(Task&& other) noexcept {
         std::swap(frame_, other.frame_);

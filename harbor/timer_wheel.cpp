@@ -89,7 +89,8 @@ std::optional<std::chrono::milliseconds> TimerWheel::until_next(Clock::time_poin
     while (slots_[next_ % slots] == nullptr) { // ends: size_ > 0
         ++next_;
     }
-    const auto wait = start_ + next_ * tick - now;
+    // Signed, because that time may have passed: multiplied by an unsigned number, a duration is unsigned.
+    const auto wait = start_ + static_cast<std::int64_t>(next_) * tick - now;
     return std::max(std::chrono::ceil<std::chrono::milliseconds>(wait), std::chrono::milliseconds::zero());
 }
 

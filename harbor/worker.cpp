@@ -20,8 +20,10 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <new>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -55,11 +57,20 @@ void Worker::run() {
 }
 
 void Worker::run_scheduled() {
-    running_.swap(scheduled_); // those that are scheduled meanwhile wait for the next round
-    for (const std::coroutine_handle<> coroutine : running_) {
-        coroutine.resume();
+    const std::size_t round = scheduled_.size(); // those that are scheduled meanwhile wait for the next round
+    for (std::size_t i = 0; i < round; ++i) {
+        scheduled_[i].resume();
     }
-    running_.clear();
+    scheduled_.erase(scheduled_.begin(), scheduled_.begin() + static_cast<std::ptrdiff_t>(round));
+}
+
+void Worker::make_room_to_schedule() {
+    // A connection has two coroutines at most, and besides there are the acceptor and obey(); during a round
+    // those that have had their turn may stand in the list twice.
+    const std::size_t enough = 4 * (connection_count_ + 2);
+    if (scheduled_.capacity() < enough) {
+        scheduled_.reserve(2 * enough);
+    }
 }
 
 void Worker::drain() {
@@ -120,10 +131,13 @@ Task<> Worker::accept_clients() {
 Worker::Accepted Worker::accept_one() {
     asio::ip::tcp::endpoint address;
     auto length = static_cast<socklen_t>(address.capacity());
-    Descriptor client(::accept4(listener_.fd(), address.data(), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Descriptor client;
+    do { // a signal says nothing about the queue
+        client = Descriptor(::accept4(listener_.fd(), address.data(), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    } while (!client && errno == EINTR);
     if (!client) {
-        if (errno == EAGAIN || errno == EINTR) {
-            listener_.readable = errno == EINTR;
+        if (errno == EAGAIN) {
+            listener_.readable = false;
             return Accepted::nobody;
         }
         metrics_.accept_errors.add();
@@ -140,6 +154,7 @@ Worker::Accepted Worker::accept_one() {
         return Accepted::somebody;
     }
     try {
+        make_room_to_schedule();
         serve(*this, std::move(client), std::move(address), std::move(slot));
     } catch (const std::bad_alloc&) {
         metrics_.ended(End::out_of_resources); // not even room for the session's frame
@@ -155,6 +170,7 @@ void Worker::enter(Connection& connection) {
         connections_->link_ = &connection.next_;
     }
     connections_ = &connection;
+    ++connection_count_;
     if (cutting_) {
         connection.cancel(End::shutdown);
     }
@@ -165,16 +181,18 @@ void Worker::leave(Connection& connection) {
     if (connection.next_ != nullptr) {
         connection.next_->link_ = connection.link_;
     }
+    --connection_count_;
 }
 
 void Worker::account_for(const Connection& connection) {
     const End end = connection.end ? *connection.end : *connection.first_end;
     metrics_.ended(end);
     metrics_.connection_seconds.observe(now_ - connection.accepted_at);
-    if (balancer_.config.access_log) {
-        log_access({connection.client_address, connection.lease ? connection.lease->name : "",
-                    connection.bytes_to_backend, connection.bytes_to_client, connection.dial_time,
-                    now_ - connection.accepted_at, connection.attempts, to_text(end)});
+    if (access_log_enabled()) {
+        const std::string_view backend = connection.lease ? std::string_view(connection.lease->name) : "";
+        log_access({connection.client_address.data(), backend, connection.bytes_to_backend,
+                    connection.bytes_to_client, connection.dial_time, now_ - connection.accepted_at,
+                    connection.attempts, to_text(end)});
     }
 }
 

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <coroutine>
+#include <cstddef>
 #include <vector>
 
 namespace harbor {
@@ -53,7 +54,8 @@ public:
     BufferPool& buffers() { return buffers_; }
     PipePool& pipes() { return pipes_; }
 
-    /// Resumes the coroutine after the events of the present round.
+    /// Resumes the coroutine after the events of the present round. Never fails: whoever could not be noted
+    /// down would be lost, so there is always room (make_room_to_schedule).
     void schedule(std::coroutine_handle<> parked) { scheduled_.push_back(parked); }
 
     /// Lets everybody else have a turn.
@@ -98,6 +100,7 @@ private:
     enum class Accepted { somebody, nobody, failed };
     Accepted accept_one();
     void run_scheduled();
+    void make_room_to_schedule();
 
     Balancer& balancer_;
     WorkerMetrics& metrics_;
@@ -107,8 +110,8 @@ private:
     BufferPool buffers_;
     PipePool pipes_;
     std::vector<std::coroutine_handle<>> scheduled_;
-    std::vector<std::coroutine_handle<>> running_;
     Connection* connections_ = nullptr;
+    std::size_t connection_count_ = 0;
     bool draining_ = false;
     bool cutting_ = false;
 

@@ -1,11 +1,10 @@
-// The servers behind the proxy: four addresses, one port, in the same process and on the same loop as the clients.
+// The servers behind the proxy: four addresses, one port, in the same process and on the same loop as the
+// clients.
 //
-// Embedded because the load is one thing then: one core, one clock, one place that knows what was sent and what came. Four
-// addresses because each connection that the proxy has made keeps a port for a while after it has ended, and there are only
-// 28,000 of them to one destination; it also gives the proxy something to balance.
-//
-// Two kinds of connection, depending on the mode: one sends back what it gets and leaves the checking to the client; the
-// other checks what it gets, and may send a stream of its own.
+// Embedded because the load is one thing then: one core, one clock, one place that knows what was sent and
+// what came. Four addresses because each connection that the proxy has made keeps a port for a while after it
+// has ended, and there are only 28,000 of them to one destination; it also gives the proxy something to
+// balance.
 #pragma once
 
 #include "run.hpp"
@@ -35,14 +34,15 @@ public:
 
     /// Makes connections that send on their own finish what they are sending.
     void stop_sending() { sending_ = false; }
+    bool sending() const { return sending_; }
+
+    /// Called by a connection that has ended, to be used for another.
+    void ended(BackendConnection& connection);
 
 private:
-    friend class BackendConnection;
     class Listener;
 
     void adopt(Socket socket);
-    bool sending() const { return sending_; }
-    void ended(BackendConnection& connection);
 
     Run& run_;
     bool sending_ = true;
@@ -51,35 +51,6 @@ private:
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::vector<std::unique_ptr<BackendConnection>> connections_; // open or not
     std::vector<BackendConnection*> unused_; // those that have ended, for the next clients
-};
-
-/// One accepted connection. Kept and used again after it has ended: the loop's invariant asks for it.
-class BackendConnection : public EventHandler {
-public:
-    explicit BackendConnection(Backend& backend) : backend_(backend) {}
-
-    void begin(Socket socket);
-    void on_events(std::uint32_t events) final;
-
-protected:
-    enum class Flow : std::uint8_t { waiting, more_to_do, ended };
-
-    Run& run() const;
-    bool backend_sends() const { return backend_.sending(); }
-    const Socket& socket() const { return socket_; }
-
-    /// Forgets the connection before.
-    virtual void reset() = 0;
-
-    /// Sends and receives what it can within one turn.
-    virtual Flow proceed(std::uint32_t events) = 0;
-
-    /// Ends it and reports errno.
-    Flow failed(const char* what);
-
-private:
-    Backend& backend_;
-    Socket socket_;
 };
 
 } // namespace harbor::load

@@ -46,7 +46,8 @@ void EventLoop::turn(Clock::time_point deadline) {
         const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
         timeout_ms = static_cast<int>(std::clamp(left, milliseconds(0), milliseconds(50)).count());
     }
-    std::array<epoll_event, 256> ready; // NOLINT(*-member-init): filled by the kernel, 3 KiB to clear each time
+    std::array<epoll_event, 256>
+        ready; // NOLINT(*-member-init): filled by the kernel, 3 KiB to clear each time
     const int count = ::epoll_wait(epoll_.get(), ready.data(), static_cast<int>(ready.size()), timeout_ms);
     if (count < 0 && errno != EINTR) {
         throw_errno("epoll_wait");
@@ -57,6 +58,7 @@ void EventLoop::turn(Clock::time_point deadline) {
         static_cast<EventHandler*>(event.data.ptr)->on_events(event.events);
     }
     for (EventHandler* const handler : now_) {
+        handler->asked_again_ = false;
         handler->on_events(0);
     }
     now_.clear();

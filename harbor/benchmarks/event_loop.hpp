@@ -1,11 +1,13 @@
 // One edge-triggered epoll descriptor on one thread: both ends of the load, clients and backend, live on it.
 //
-// Each socket is added once, for reading and writing, so that no request costs an epoll_ctl: whatever the load generator
-// spends less, the program that is measured can be driven harder. The price is the rule of edge-triggered readiness: a handler goes on
-// until the kernel says "would block" (or a short read says the same), or asks to be called again (`again`).
+// Each socket is added once, for reading and writing, so that no request costs an epoll_ctl: whatever the
+// load generator spends less, the program that is measured can be driven harder. The price is the rule of
+// edge-triggered readiness: a handler goes on until the kernel says "would block" (or a short read says the
+// same), or asks to be called again (`again`).
 //
-// The invariant: a handler closes its socket only while it is being called, and stays where it is until the loop is gone.
-// So no event can reach a handler that has been given away meanwhile, and none needs to be looked up.
+// The invariant: a socket is closed only while its handler is being called, or between two turns, and the
+// handler stays where it is until the loop is gone. So no event can reach a handler that was destroyed
+// meanwhile, and none needs to be looked up.
 #pragma once
 
 #include "socket.hpp"
@@ -30,6 +32,10 @@ public:
 
     /// The events are those of epoll_ctl(2); 0 for the call that `again` asked for.
     virtual void on_events(std::uint32_t events) = 0;
+
+private:
+    friend class EventLoop;
+    bool asked_again_ = false; // is in the loop's list already
 };
 
 class EventLoop {
@@ -43,7 +49,12 @@ public:
     void add(const Socket& socket, EventHandler& handler, std::uint32_t events);
 
     /// Calls the handler once more after the others have had their turn.
-    void again(EventHandler& handler) { again_.push_back(&handler); }
+    void again(EventHandler& handler) {
+        if (!handler.asked_again_) {
+            handler.asked_again_ = true;
+            again_.push_back(&handler);
+        }
+    }
 
     /// Handles events until the condition holds; false if it does not before the deadline.
     bool run_until(const std::function<bool()>& condition, Clock::time_point deadline);

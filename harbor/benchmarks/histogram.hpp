@@ -1,8 +1,9 @@
 // Latencies, kept as counts and not as a list.
 //
-// The invariant: adding one costs the same few instructions always, and touches memory that the measured window has
-// touched before. A vector of samples would grow by a page fault every 512 requests, inside the window, and need a cap.
-// Buckets are an eighth of a thousandth to eight thousandths wide, relative to the value: 128 of them to each doubling.
+// The invariant: adding one costs the same few instructions always, and touches memory that the measured
+// window has touched before. A vector of samples would grow by a page fault every 512 requests, inside the
+// window, and need a cap. There are 128 buckets to each doubling, so a bucket is 0.4% to 0.8% of its value
+// wide.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +27,8 @@ public:
 
     std::uint64_t total() const { return total_; }
 
-    /// The value in microseconds that the given share of all values (0 to 1) does not exceed, to 0.4%; 0 when empty.
+    /// The value in microseconds that the given share of all values (0 to 1) does not exceed, to 0.4%; 0 when
+    /// empty.
     double percentile(double share) const {
         const double rank = share * static_cast<double>(total_);
         std::uint64_t seen = 0;
@@ -42,7 +44,8 @@ public:
 private:
     static constexpr int exact_bits = 8; // below 2^8 each nanosecond has its own bucket
     static constexpr std::size_t half = std::size_t{1} << (exact_bits - 1);
-    static constexpr std::uint64_t longest = (std::uint64_t{1} << 38) - 1; // 4.6 minutes; no run takes so long
+    static constexpr std::uint64_t longest =
+        (std::uint64_t{1} << 38) - 1; // 4.6 minutes; no run takes so long
     static constexpr std::size_t bucket_count = (38 - exact_bits + 2) * half;
 
     static std::size_t index_of(std::uint64_t ticks) {

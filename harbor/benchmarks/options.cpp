@@ -61,32 +61,43 @@ const char* to_text(Mode mode) {
 
 std::optional<Options> parse_options(int argc, char** argv, int& status) {
     Options options;
+    std::string mode;
     std::string connect_to;
     double seconds = 1.5;
     double warm_up = 0.3;
 
     CLI::App app(description, "harbor_load");
     app.footer(example);
-    app.add_option("mode", options.mode, "pingpong, churn, bulk, bulk-both or idle")
+    app.add_option("mode", mode, "pingpong, churn, bulk, bulk-both or idle")
         ->required()
-        ->transform(CLI::CheckedTransformer(modes()).description(""));
-    app.add_option("--connect", connect_to, "ADDR:PORT of the proxy; without it the backend itself is measured");
-    app.add_option("--backend", options.backend_port, "port for the backend (9001)")->check(CLI::Range(1, 65535));
-    app.add_option("--pid", options.pids, "processes of the proxy, to measure their CPU time and memory: PID[,PID…]")
+        ->check(CLI::IsMember(modes()));
+    app.add_option("--connect", connect_to,
+                   "ADDR:PORT of the proxy; without it the backend itself is measured");
+    app.add_option("--backend", options.backend_port, "port for the backend (9001)")
+        ->check(CLI::Range(1, 65535));
+    app.add_option("--pid", options.pids,
+                   "processes of the proxy, to measure their CPU time and memory: PID[,PID…]")
         ->delimiter(',');
-    app.add_option("--connections", options.connections, "how many at a time (64)")->check(CLI::Range(1, 100000));
+    app.add_option("--connections", options.connections, "how many at a time (64)")
+        ->check(CLI::Range(1, 100000));
     app.add_option("--size", options.size, "bytes of a message (64; for idle 32768)")
         ->check(CLI::Range(std::size_t{1}, Pattern::period / 2));
     app.add_option("--seconds", seconds, "how long to measure (1.5)")->check(CLI::Range(0.05, 60.0));
-    app.add_option("--warm-up", warm_up, "seconds of the same load before (0.3; none for idle)")->check(CLI::Range(0.0, 10.0));
-    app.add_option("--count", options.count, "churn: connections to measure, after a tenth to warm up (10000)")
+    app.add_option("--warm-up", warm_up, "seconds of the same load before (0.3; none for idle)")
+        ->check(CLI::Range(0.0, 10.0));
+    app.add_option("--count", options.count,
+                   "churn: connections to measure, after a tenth to warm up (10000)")
         ->check(CLI::Range(1, 1000000));
-    app.add_flag("--hold", options.hold,
-                 "pingpong: once connected print 'ready' and wait for a line on standard input, and for another between "
-                 "the JSON and closing, so that a tracer can count exactly the requests in between (see requests_total)");
+    app.add_flag("--copy", options.copy,
+                 "bulk: send from memory instead of with sendfile(2); the load costs more then");
+    app.add_flag(
+        "--hold", options.hold,
+        "pingpong: say 'ready' when all are connected and 'done' when all is answered, and wait for a "
+        "line each time: a tracer can count what requests_total took, and no more");
 
     try {
         app.parse(argc, argv);
+        options.mode = modes().at(mode);
         options.connect_to = connect_to.empty() ? endpoint(backend_addresses.front(), options.backend_port)
                                                 : parse_endpoint(connect_to);
     } catch (const CLI::ParseError& error) {

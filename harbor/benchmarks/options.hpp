@@ -1,6 +1,7 @@
 // What the load generator is told on the command line.
 //
-// Everything that takes time or memory has an upper bound, so that a slip of the finger costs a minute and not a machine.
+// Everything that takes time or memory has an upper bound, so that a slip of the finger costs a minute and
+// not a machine.
 #pragma once
 
 #include <netinet/in.h>
@@ -26,14 +27,15 @@ struct Options {
     std::chrono::milliseconds duration{1500};
     std::chrono::milliseconds warm_up{300};
     std::uint32_t count = 10000; // churn: connections measured
+    bool copy = false; // bulk: how to send
     bool hold = false;
 };
 
 /// The mode as it is written on the command line.
 const char* to_text(Mode mode);
 
-/// Reads the command line; empty after `--help` or a mistake, with `status` set to the program's exit status and the
-/// text printed.
+/// Reads the command line; empty after `--help` or a mistake, with `status` set to the program's exit status
+/// and the text printed.
 std::optional<Options> parse_options(int argc, char** argv, int& status);
 
 } // namespace harbor::load

@@ -50,9 +50,10 @@ Pattern::~Pattern() {
     ::munmap(bytes_, text_size);
 }
 
-ssize_t Pattern::send(const Socket& socket, Stream& stream) const {
+ssize_t Pattern::send(const Socket& socket, Stream& stream, bool copy) const {
     auto offset = static_cast<off_t>(stream.position() % period);
-    const ssize_t sent = ::sendfile(socket.get(), file_.get(), &offset, period);
+    const ssize_t sent = copy ? send_some(socket, next(stream, period))
+                              : ::sendfile(socket.get(), file_.get(), &offset, period);
     if (sent > 0) {
         stream.advance(static_cast<std::size_t>(sent));
     }

@@ -1,14 +1,15 @@
-// The bytes that are sent, such that any that come back lost, twice, swapped or from another connection are noticed.
+// The bytes that are sent, such that any that come back lost, twice, swapped or from another connection are
+// noticed.
 //
-// Every stream of every connection reads the same endless, repeating text of pseudo-random bytes, each from a start of
-// its own. What should come next is therefore known from a position alone: sending needs no generator, and checking
-// is one memcmp with memory that stays in the second-level cache.
+// Every stream of every connection reads the same endless, repeating text of pseudo-random bytes, each from a
+// start of its own. What should come next is therefore known from a position alone: sending needs no
+// generator, and checking is one memcmp with memory that stays in the second-level cache.
 //
-// The text repeats every 63 pages. Losing or repeating a whole number of periods would go unseen, and 63 is there to make
-// that unlikely: no power of two, the size of every buffer on the way, is a multiple of it.
+// The text repeats every 63 pages. Losing or repeating a whole number of periods would go unseen, and 63 is
+// there to make that unlikely: no power of two, the size of every buffer on the way, is a multiple of it.
 //
-// Rejected: filling the payload with one letter (proves only that something came back), and a checksum (says that
-// something is wrong, but neither what nor where).
+// Rejected: filling the payload with one letter (proves only that something came back), and a checksum (says
+// that something is wrong, but neither what nor where).
 #pragma once
 
 #include "socket.hpp"
@@ -52,9 +53,9 @@ public:
         return {bytes_ + stream.position() % period, length};
     }
 
-    /// Sends up to a period of what comes next, without copying it, and moves the stream on. Returns what sendfile(2)
-    /// returns.
-    ssize_t send(const Socket& socket, Stream& stream) const;
+    /// Sends up to a period of what comes next and moves the stream on. Returns what sendfile(2) and send(2)
+    /// return. With `copy` from memory, as most programs send, otherwise without copying anything.
+    ssize_t send(const Socket& socket, Stream& stream, bool copy) const;
 
     /// Compares what came with what should have come, and moves the stream on. Returns how many bytes differ.
     std::size_t check(Stream& stream, std::span<const std::byte> came) const;

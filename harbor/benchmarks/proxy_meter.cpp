@@ -42,8 +42,8 @@ std::chrono::nanoseconds ProxyMeter::cpu() const {
 std::uint64_t ProxyMeter::resident_kib() const {
     std::uint64_t sum = 0;
     for (const pid_t pid : pids_) {
-        // smaps_rollup walks the page tables. The counters behind /proc/PID/statm are cheaper and, since Linux 6.2, may be
-        // off by some dozens of pages a core.
+        // smaps_rollup walks the page tables. The counters behind /proc/PID/statm are cheaper and, since
+        // Linux 6.2, may be off by some dozens of pages a core.
         const std::string path = "/proc/" + std::to_string(pid) + "/smaps_rollup";
         std::ifstream file(path);
         std::string word;

@@ -1,8 +1,9 @@
 // What the measured program has used: CPU time and resident memory of all its processes together.
 //
-// CPU time comes from each process's own clock (clock_getcpuclockid(3)): the scheduler's nanoseconds of all its threads, those that
-// have ended too, in one system call. Summing /proc/PID/task/*/schedstat gives the same number from many files, and
-// the ticks of /proc/PID/stat are 10 ms wide. A thread that is running may be up to one scheduler tick (4 ms at 250 Hz) behind.
+// CPU time comes from each process's own clock (clock_getcpuclockid(3)): the scheduler's nanoseconds of all
+// its threads, those that have ended too, in one system call. Summing /proc/PID/task/*/schedstat gives the
+// same number from many files, and the ticks of /proc/PID/stat are 10 ms wide. A thread that is running may
+// be up to one scheduler tick (4 ms at 250 Hz) behind.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +17,8 @@ namespace harbor::load {
 
 class ProxyMeter {
 public:
-    /// Several processes for a program such as nginx, none when there is nothing to measure. Throws if one is not there.
+    /// Several processes for a program such as nginx, none when there is nothing to measure. Throws if one is
+    /// not there.
     explicit ProxyMeter(const std::vector<pid_t>& pids);
 
     bool measures() const { return !pids_.empty(); }

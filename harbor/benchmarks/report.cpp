@@ -7,7 +7,8 @@ namespace harbor::load {
 
 namespace {
 
-/// What is quoted here, names and the texts of errno, has no control characters: quotes and backslashes are all to escape.
+/// What is quoted here, names and the texts of errno, has no control characters: quotes and backslashes are
+/// all to escape.
 std::string quoted(std::string_view text) {
     std::string result = "\"";
     for (const char letter : text) {

@@ -1,4 +1,5 @@
-// The one JSON object that the load generator prints: flat, numbers and texts, in the order in which they were added.
+// The one JSON object that the load generator prints: flat, numbers and texts, in the order in which they
+// were added.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,7 @@ Snapshot::Snapshot(const Run& run)
     : time(Clock::now()), requests(run.tally.requests), bytes(run.tally.bytes), proxy_cpu(run.meter.cpu()),
       load_cpu(own_cpu()) {}
 
-Report measured(const Run& run, const Snapshot& begin, const Snapshot& end) {
+Report measured(const Run& run, const Snapshot& begin, const Snapshot& end, std::uint64_t resident_kib) {
     const double seconds = in_seconds(end.time - begin.time);
     const Tally& tally = run.tally;
     Report report;
@@ -36,7 +36,7 @@ Report measured(const Run& run, const Snapshot& begin, const Snapshot& end) {
     }
     if (run.meter.measures()) {
         report.number("cpu_seconds", in_seconds(end.proxy_cpu - begin.proxy_cpu));
-        report.count("resident_kib", run.meter.resident_kib());
+        report.count("resident_kib", resident_kib);
     }
     report.number("load_cpu_seconds", in_seconds(end.load_cpu - begin.load_cpu));
     report.count("errors", tally.error_count());

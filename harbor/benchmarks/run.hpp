@@ -8,7 +8,6 @@
 #include "report.hpp"
 #include "tally.hpp"
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -25,8 +24,7 @@ struct Account {
 };
 
 struct Run {
-    explicit Run(const Options& given)
-        : options(given), meter(given.pids), accounts(given.connections) {}
+    explicit Run(const Options& given) : options(given), meter(given.pids), accounts(given.connections) {}
 
     const Options options;
     EventLoop loop;
@@ -34,10 +32,12 @@ struct Run {
     ProxyMeter meter;
     Tally tally;
     std::vector<Account> accounts; // by the connection's number
-    std::vector<std::byte> scratch = std::vector<std::byte>(std::size_t{128} * 1024); // one read at a time goes here
+    std::vector<std::byte> scratch =
+        std::vector<std::byte>(std::size_t{128} * 1024); // one read at a time goes here
 };
 
-/// Everything that is counted, at one instant. The CPU clocks are read in the same few microseconds as the counters.
+/// Everything that is counted, at one instant. The CPU clocks are read in the same few microseconds as the
+/// counters.
 struct Snapshot {
     explicit Snapshot(const Run& run);
 
@@ -48,7 +48,8 @@ struct Snapshot {
     std::chrono::nanoseconds load_cpu;
 };
 
-/// The report of what lies between two instants, with whatever went wrong in the whole run.
-Report measured(const Run& run, const Snapshot& begin, const Snapshot& end);
+/// The report of what lies between two instants, with the proxy's memory at the end of it and whatever went
+/// wrong in the whole run.
+Report measured(const Run& run, const Snapshot& begin, const Snapshot& end, std::uint64_t resident_kib);
 
 } // namespace harbor::load

@@ -75,7 +75,8 @@ Socket listen_on(const sockaddr_in& address) {
     }
     set_flag(listener, SOL_SOCKET, SO_REUSEADDR);
     set_flag(listener, IPPROTO_TCP, TCP_NODELAY);
-    if (::bind(listener.get(), generic(address), sizeof address) != 0 || ::listen(listener.get(), backlog) != 0) {
+    if (::bind(listener.get(), generic(address), sizeof address) != 0 ||
+        ::listen(listener.get(), backlog) != 0) {
         throw_errno("cannot listen on 127.0.2.x:" + std::to_string(ntohs(address.sin_port)));
     }
     return listener;
@@ -87,7 +88,8 @@ Socket connect_from(std::uint32_t number, const sockaddr_in& destination) {
         return socket;
     }
     set_flag(socket, IPPROTO_TCP, TCP_NODELAY);
-    // Leaves the choice of the port to connect(2), which knows the destination and can share ports between them.
+    // Leaves the choice of the port to connect(2), which knows the destination and can share ports between
+    // them.
     set_flag(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
     const sockaddr_in source = endpoint(first_source + number % sources, 0);
     if (::bind(socket.get(), generic(source), sizeof source) != 0 ||
@@ -123,6 +125,10 @@ ssize_t receive_some(const Socket& socket, std::span<std::byte> space) {
         received = ::recv(socket.get(), space.data(), space.size(), 0);
     } while (received < 0 && errno == EINTR);
     return received;
+}
+
+bool would_block() {
+    return errno == EAGAIN || errno == EWOULDBLOCK;
 }
 
 std::size_t raise_descriptor_limit() {

@@ -23,7 +23,8 @@ struct Tally {
     void wrong(std::uint32_t connection, std::uint64_t position, std::uint64_t bytes_wrong) {
         wrong_bytes += bytes_wrong;
         if (first_wrong.empty()) {
-            first_wrong = "connection " + std::to_string(connection) + ", piece that ends at byte " + std::to_string(position);
+            first_wrong = "connection " + std::to_string(connection) + ", piece that ends at byte " +
+                          std::to_string(position);
         }
     }
 
