@@ -1,6 +1,6 @@
-// A stand-in for chapter 01's program, built only where that chapter is not at hand: a chapter copied elsewhere with
-// harness/ alone still needs echo servers. Same command line, same lines, but on the harness's own Backend; slow and
-// simple.
+// A stand-in for chapter 01's program, built only where that chapter is not at hand: a chapter copied
+// elsewhere with harness/ alone still needs echo servers. Same command line, same lines, but on the harness's
+// own Backend; slow and simple.
 #include "backend.hpp"
 
 #include <charconv>
