@@ -676,7 +676,8 @@ Ending Peer::wait_for_end_without_reading(std::optional<Millis> limit) {
     int error = 0;
     socklen_t size = sizeof error;
     ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) {
+    // Told once: a send, or the connecting, may have been told before.
+    if (error != 0 || state_->story().was_reset) {
         state_->saw_reset();
         return Ending::reset;
     }
@@ -724,7 +725,8 @@ const std::string& Peer::name() const {
 
 namespace {
 
-// A connection attempt: a descriptor, or the error number (ETIMEDOUT for a deadline of ours).
+// A connection attempt: a descriptor, or the error number (ETIMEDOUT for a deadline of ours). Both if the
+// connection was reset at once.
 struct Attempt {
     int fd = -1;
     int error = 0;
@@ -748,11 +750,13 @@ Attempt attempt(const Endpoint& to, const Client::Options& options, Millis limit
             error = ETIMEDOUT;
         }
     }
-    if (error != 0) {
+    // ECONNRESET (an attempt that fails is refused, or unanswered) means that the connection was made, and
+    // reset again before we looked: to be learnt by receiving, as if it had come a moment later.
+    if (error != 0 && error != ECONNRESET) {
         ::close(fd);
         return {-1, error};
     }
-    return {fd, 0};
+    return {fd, error};
 }
 
 std::shared_ptr<PeerState> connect_or_throw(const Endpoint& to, const Client::Options& options) {
@@ -767,6 +771,8 @@ std::shared_ptr<PeerState> connect_or_throw(const Endpoint& to, const Client::Op
     auto state = std::make_shared<PeerState>(made.fd, name, limit, 0);
     trace::add(name, trace::Event::connects, 0,
                "to " + to.text() + " from port " + std::to_string(state->local_port));
+    if (made.error != 0)
+        state->saw_reset(); // the kernel tells only once, and has told us
     return state;
 }
 
