@@ -124,8 +124,8 @@ void run(const Config& config) {
     asio::signal_set signals(context, SIGINT, SIGTERM);
     auto admin = listen_on(context.get_executor(), resolve(config.metrics_listen).front());
     auto acceptor = listen_on(context.get_executor(), resolve(config.listen).front());
-    std::cerr << "metrics on " << admin.local_endpoint() << std::endl;
-    std::cerr << "listening on " << acceptor.local_endpoint() << std::endl;
+    std::cerr << "metrics on " << admin.local_endpoint() << '\n';
+    std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
 
     asio::co_spawn(context, answer_admin_requests(std::move(admin), balancer), asio::detached);
     asio::co_spawn(context, serve_until_signalled(std::move(acceptor), signals, balancer, workers),

@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
             options.bytes_kept = 0;
             servers.push_back(std::make_unique<harness::Backend>(
                 id.empty() ? harness::behave::echo() : harness::behave::echo_with_greeting(id), options));
-            std::cerr << "listening on " << servers.back()->address() << std::endl;
+            std::cerr << "listening on " << servers.back()->address() << '\n';
         }
     } catch (const harness::Failure& failure) {
         std::cerr << failure.what() << '\n';

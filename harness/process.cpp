@@ -531,7 +531,7 @@ std::uint64_t Process::resident_bytes() const {
     // counters.
     std::ifstream rollup("/proc/" + std::to_string(pid()) + "/smaps_rollup");
     for (std::string line; std::getline(rollup, line);)
-        if (line.rfind("Rss:", 0) == 0)
+        if (line.starts_with("Rss:"))
             return std::strtoull(line.c_str() + 4, nullptr, 10) * 1024;
     std::ifstream statm("/proc/" + std::to_string(pid()) + "/statm");
     std::uint64_t pages = 0;

@@ -36,7 +36,7 @@ public:
     void set(const std::string& name, const std::string& value) { variables_[name] = value; }
     /// Only if it is not there yet.
     void set_default(const std::string& name, const std::string& value) { variables_.emplace(name, value); }
-    bool contains(const std::string& name) const { return variables_.count(name) != 0; }
+    bool contains(const std::string& name) const { return variables_.contains(name); }
     auto begin() const { return variables_.begin(); }
     auto end() const { return variables_.end(); }
 

@@ -305,7 +305,7 @@ Metrics Metrics::parse(std::string_view text) {
             if (family == current)
                 return;
             finished.insert(current);
-            if (finished.count(family) != 0)
+            if (finished.contains(family))
                 line.malformed("the lines of " + family + " do not stand together");
             current = family;
         };
@@ -326,9 +326,9 @@ Metrics Metrics::parse(std::string_view text) {
             }
             line.skip_blanks();
             const std::string type(trimmed(line.rest()));
-            if (known_types.count(type) == 0)
+            if (!known_types.contains(type))
                 line.malformed("unknown type " + printable(type));
-            if (page.samples_.count(name) != 0)
+            if (page.samples_.contains(name))
                 line.malformed("TYPE must come before the first sample of " + name);
             if (!page.types_.emplace(name, type).second)
                 line.malformed("a second TYPE for " + name);
@@ -359,7 +359,7 @@ Metrics Metrics::parse(std::string_view text) {
 
 bool Metrics::has(const std::string& name, const Labels& labels) const {
     const auto found = samples_.find(name);
-    return found != samples_.end() && found->second.count(labels) != 0;
+    return found != samples_.end() && found->second.contains(labels);
 }
 
 double Metrics::value(const std::string& name, const Labels& labels) const {
@@ -427,7 +427,7 @@ public:
     JsonObject whole() {
         JsonObject result;
         object([&](const std::string& name) {
-            if (result.numbers.count(name) != 0 || result.objects.count(name) != 0)
+            if (result.numbers.contains(name) || result.objects.contains(name))
                 malformed("the name " + printable(name) + " stands here twice");
             if (next() != '{') {
                 result.numbers[name] = number();
@@ -435,7 +435,7 @@ public:
             }
             auto& inner = result.objects[name];
             object([&](const std::string& inner_name) {
-                if (inner.count(inner_name) != 0)
+                if (inner.contains(inner_name))
                     malformed("the name " + printable(inner_name) + " stands here twice");
                 inner[inner_name] = number();
             });

@@ -451,7 +451,7 @@ Verdict Received::ends_with_reset() const {
 
 Verdict Received::is_exactly(std::string_view expected) const {
     Verdict same = same_bytes(expected, bytes);
-    const Verdict clean = ends_cleanly();
+    Verdict clean = ends_cleanly();
     if (same.ok && clean.ok)
         return same;
     if (same.ok)

@@ -172,5 +172,5 @@ TEST_CASE("two clean ends leave nothing of a connection") {
     REQUIRE(is_between(
         "the growth of its resident memory in KiB",
         (static_cast<double>(harbor.process().resident_bytes()) - static_cast<double>(memory)) / 1024, -1e9,
-        static_cast<double>(allowance / 1024)));
+        static_cast<double>(allowance) / 1024));
 }

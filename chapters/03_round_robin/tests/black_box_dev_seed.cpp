@@ -6,7 +6,6 @@
 // list that was given always wins.
 //
 // Nothing here connects to the ports 9001 and 9002: on the machine that runs the tests they may be anybody's.
-#include <harness/backend.hpp>
 #include <harness/catch.hpp>
 #include <harness/echo_servers.hpp>
 #include <harness/program.hpp>

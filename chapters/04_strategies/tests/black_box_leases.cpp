@@ -115,7 +115,7 @@ TEST_CASE("dials that fail stop counting") {
         // better choice.
         Client client = harbor.connect();
         client.half_close();
-        REQUIRE(client.receive_until_end().bytes == "");
+        REQUIRE(client.receive_until_end().bytes.empty());
     }
     a.start_listening();
     held.exchange();

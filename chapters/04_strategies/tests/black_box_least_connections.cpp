@@ -116,7 +116,7 @@ TEST_CASE("least-connections with eight clients at once leaves the busy backend 
     }
 
     for (std::size_t i = 0; i < clients; ++i) {
-        REQUIRE(troubles[i] == "");
+        REQUIRE(troubles[i].empty());
         REQUIRE(seen[i]["A"] == 0);
     }
     // With several threads an end may still be on its way to be counted; an end that was lost stays lost.

@@ -128,7 +128,7 @@ TEST_CASE("power-of-two with eight clients at once never picks the busier of two
     }
 
     for (std::size_t i = 0; i < clients; ++i) {
-        REQUIRE(troubles[i] == "");
+        REQUIRE(troubles[i].empty());
         REQUIRE(seen[i]["A"] == 0);
         REQUIRE(seen[i]["B"] == 15);
     }

@@ -66,7 +66,7 @@ TEST_CASE("a byte now and then in either direction keeps a connection open") {
                 "then cuts the busy one",
                 "chapter 05, Sliding deadlines"));
     constexpr Millis timeout{1200};
-    constexpr Millis interval{200};
+    static constexpr Millis interval{200};
     constexpr int bytes = 15; // 2800 ms from the first to the last: more than two timeouts
     const Backend listener(behave::silent_reader());
     const Backend speaker([](Peer& peer) {

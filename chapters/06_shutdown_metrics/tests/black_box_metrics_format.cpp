@@ -28,7 +28,7 @@ const std::set<std::string> single_names = {"accepts_total", "accept_errors_tota
 const std::set<std::string> names_by_backend = {"picks_by_backend", "dial_failures_by_backend"};
 
 std::string text_name(const std::string& name) {
-    return "harbor_" + name + (names_by_backend.count(name) != 0 ? "_total" : "");
+    return "harbor_" + name + (names_by_backend.contains(name) ? "_total" : "");
 }
 
 bool ends_with(std::string_view text, std::string_view end) {

@@ -59,10 +59,10 @@ TEST_CASE("a shutdown interrupts the wait after a failed accept") {
     const harness::Client client(endpoint); // waits to be accepted
 
     asio::cancellation_signal shutdown;
-    bool ended = false;
-    asio::co_spawn(
-        context, harbor::accept_clients(std::move(acceptor), balancer, workers),
-        asio::bind_cancellation_slot(shutdown.slot(), [&ended](const std::exception_ptr&) { ended = true; }));
+    bool has_ended = false;
+    asio::co_spawn(context, harbor::accept_clients(std::move(acceptor), balancer, workers),
+                   asio::bind_cancellation_slot(
+                       shutdown.slot(), [&has_ended](const std::exception_ptr&) { has_ended = true; }));
     {
         const NoDescriptorLeft none;
         const harness::Deadline deadline;
@@ -70,11 +70,11 @@ TEST_CASE("a shutdown interrupts the wait after a failed accept") {
             context.run_one_for(std::chrono::milliseconds(100));
         }
         REQUIRE(balancer.metrics.accept_errors.value() >= 6);
-        REQUIRE_FALSE(ended);
+        REQUIRE_FALSE(has_ended);
 
         shutdown.emit(asio::cancellation_type::terminal);
         context.poll();
-        REQUIRE(ended);
+        REQUIRE(has_ended);
     }
     REQUIRE(balancer.metrics.accepts.value() == 0);
     REQUIRE(harness::connect_refused(endpoint));

@@ -104,7 +104,7 @@ TEST_CASE("what has a meaning inside quotes is escaped") {
                 "a name with a quote in it ends the label early, and the whole page is dropped",
                 "chapter 06, The exposition format"));
     REQUIRE(harbor::escaped("127.0.0.1:9001") == "127.0.0.1:9001");
-    REQUIRE(harbor::escaped("") == "");
+    REQUIRE(harbor::escaped("").empty());
     REQUIRE(harbor::escaped("\\") == "\\\\");
     REQUIRE(harbor::escaped("\"") == "\\\"");
     REQUIRE(harbor::escaped("\n") == "\\n");
