@@ -1,12 +1,12 @@
 // A Backend is a listener thread and one thread a connection.
 //
-// Two sockets keep the port. One is bound and never listens: it reserves the port for the whole life of the Backend.
-// The other listens, and is made anew by each start_listening(). Both carry SO_REUSEADDR, which lets them share the
-// port as long as only one listens. Closing and re-opening a single socket would leave a moment in which the system
-// may give the port to anybody's outgoing connection.
+// Two sockets keep the port. One is bound and never listens: it reserves the port for the whole life of the
+// Backend. The other listens, and is made anew by each start_listening(). Both carry SO_REUSEADDR, which lets
+// them share the port as long as only one listens. Closing and re-opening a single socket would leave a
+// moment in which the system may give the port to anybody's outgoing connection.
 //
-// Finished connection threads are joined by the listener thread as it goes along, so thousands of short connections
-// do not pile up thousands of stacks.
+// Finished connection threads are joined by the listener thread as it goes along, so thousands of short
+// connections do not pile up thousands of stacks.
 #include "backend.hpp"
 #include "socket_state.hpp"
 #include "trace.hpp"
@@ -42,7 +42,8 @@ int bound_socket(const std::string& host, std::uint16_t port) {
     if (::bind(fd, reinterpret_cast<const sockaddr*>(address.bytes), address.size) != 0) {
         const int error = errno;
         ::close(fd);
-        throw Failure("a backend could not bind " + Endpoint{host, port}.text() + ": " + detail::error_text(error));
+        throw Failure("a backend could not bind " + Endpoint{host, port}.text() + ": " +
+                      detail::error_text(error));
     }
     return fd;
 }
@@ -64,7 +65,9 @@ Behaviour echo() {
     return [](Peer& peer) { echo_until_end(peer); };
 }
 
-Behaviour echo_with_greeting(std::string name) { return speak_first(std::move(name) + "\n"); }
+Behaviour echo_with_greeting(std::string name) {
+    return speak_first(std::move(name) + "\n");
+}
 
 Behaviour silent() {
     return [](Peer& peer) { peer.wait_for_end_without_reading(forever); };
@@ -273,7 +276,8 @@ void Backend::Server::take(int fd) {
     connection.accepted_at = Clock::now();
     const std::string actor = "backend " + name_ + " #" + std::to_string(connection.number);
     connection.state = std::make_shared<detail::PeerState>(fd, actor, forever, options_.bytes_kept);
-    trace::add(actor, trace::Event::accepted, 0, "from port " + std::to_string(connection.state->remote_port));
+    trace::add(actor, trace::Event::accepted, 0,
+               "from port " + std::to_string(connection.state->remote_port));
     connection.thread =
         std::thread([this, &connection, behaviour = behaviour_] { serve(connection, behaviour); });
 }
@@ -345,40 +349,58 @@ Backend Backend::refusing(Behaviour once_listening) {
     return Backend(std::move(once_listening), options);
 }
 
-Endpoint Backend::endpoint() const { return server_->endpoint(); }
-std::string Backend::address() const { return endpoint().text(); }
-const std::string& Backend::name() const { return server_->name_; }
-void Backend::stop_listening(bool cut_connections_too) { server_->stop_listening(cut_connections_too); }
-void Backend::start_listening() { server_->start_listening(); }
-void Backend::cut_connections() { server_->cut(); }
+Endpoint Backend::endpoint() const {
+    return server_->endpoint();
+}
+std::string Backend::address() const {
+    return endpoint().text();
+}
+const std::string& Backend::name() const {
+    return server_->name_;
+}
+void Backend::stop_listening(bool cut_connections_too) {
+    server_->stop_listening(cut_connections_too);
+}
+void Backend::start_listening() {
+    server_->start_listening();
+}
+void Backend::cut_connections() {
+    server_->cut();
+}
 
 void Backend::change_behaviour(Behaviour behaviour) {
     const std::lock_guard lock(server_->mutex_);
     server_->behaviour_ = std::move(behaviour);
 }
 
-std::vector<ConnectionRecord> Backend::connections() const { return server_->records(); }
+std::vector<ConnectionRecord> Backend::connections() const {
+    return server_->records();
+}
 
 ConnectionRecord Backend::connection(std::size_t number) const {
     std::vector<ConnectionRecord> all = connections();
     if (number < 1 || number > all.size())
-        throw Failure("backend " + name() + " has no connection " + std::to_string(number) + "; it has seen " +
-                      std::to_string(all.size()));
+        throw Failure("backend " + name() + " has no connection " + std::to_string(number) +
+                      "; it has seen " + std::to_string(all.size()));
     return std::move(all[number - 1]);
 }
 
-std::size_t Backend::connection_count() const { return connections().size(); }
+std::size_t Backend::connection_count() const {
+    return connections().size();
+}
 
 std::size_t Backend::open_connections() const {
     const auto all = connections();
-    return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](const auto& c) { return c.open; }));
+    return static_cast<std::size_t>(
+        std::count_if(all.begin(), all.end(), [](const auto& c) { return c.open; }));
 }
 
 Verdict Backend::wait_for_connections(std::size_t n) const {
     return eventually(
         [&] {
             const std::size_t count = connection_count();
-            return Verdict{count >= n, "backend " + name() + " has seen " + std::to_string(count) + " connections"};
+            return Verdict{count >= n,
+                           "backend " + name() + " has seen " + std::to_string(count) + " connections"};
         },
         std::to_string(n) + " connections to backend " + name());
 }
@@ -387,7 +409,8 @@ Verdict Backend::wait_for_open_connections_at_most(std::size_t n) const {
     return eventually(
         [&] {
             const std::size_t count = open_connections();
-            return Verdict{count <= n, "backend " + name() + " has " + std::to_string(count) + " open connections"};
+            return Verdict{count <= n,
+                           "backend " + name() + " has " + std::to_string(count) + " open connections"};
         },
         "at most " + std::to_string(n) + " open connections at backend " + name());
 }
@@ -395,7 +418,7 @@ Verdict Backend::wait_for_open_connections_at_most(std::size_t n) const {
 namespace {
 
 // Waits until the record satisfies `ask`, also while the connection does not exist yet.
-template <typename Ask>
+template<typename Ask>
 Verdict wait_for_record(const Backend& backend, std::size_t number, const std::string& what, const Ask& ask) {
     const std::string who = "backend " + backend.name() + " #" + std::to_string(number);
     return eventually(
@@ -413,10 +436,11 @@ Verdict wait_for_record(const Backend& backend, std::size_t number, const std::s
 } // namespace
 
 Verdict Backend::wait_for_bytes(std::size_t number, std::uint64_t count) const {
-    return wait_for_record(*this, number, "receive " + std::to_string(count) + " bytes", [&](const auto& record) {
-        return Verdict{record.received_count >= count,
-                       "it has received " + std::to_string(record.received_count) + " bytes"};
-    });
+    return wait_for_record(
+        *this, number, "receive " + std::to_string(count) + " bytes", [&](const auto& record) {
+            return Verdict{record.received_count >= count,
+                           "it has received " + std::to_string(record.received_count) + " bytes"};
+        });
 }
 
 Verdict Backend::saw_bytes(std::size_t number, std::string_view expected) const {
@@ -439,9 +463,9 @@ Verdict Backend::saw_end_of_stream(std::size_t number) const {
 
 Verdict Backend::saw_reset(std::size_t number) const {
     return wait_for_record(*this, number, "see a reset (RST)", [](const auto& record) {
-        return Verdict{record.ending == Ending::reset,
-                       "after " + std::to_string(record.received_count) + " bytes it has seen " +
-                           std::string(describe(record.ending))};
+        return Verdict{record.ending == Ending::reset, "after " + std::to_string(record.received_count) +
+                                                           " bytes it has seen " +
+                                                           std::string(describe(record.ending))};
     });
 }
 
@@ -453,8 +477,8 @@ std::string addresses(std::initializer_list<const Backend*> backends) {
 }
 
 Blackhole::Blackhole() : listener_(bound_socket("127.0.0.1", 0)), port_(detail::local_port_of(listener_)) {
-    // With a backlog of 0 one connection (a few on some systems) may wait to be accepted; nobody ever accepts. Once
-    // the queue is full the kernel drops SYNs, and whoever connects keeps waiting.
+    // With a backlog of 0 one connection (a few on some systems) may wait to be accepted; nobody ever
+    // accepts. Once the queue is full the kernel drops SYNs, and whoever connects keeps waiting.
     ::listen(listener_, 0);
     const detail::Address address(endpoint());
     constexpr int attempts = 300;
@@ -473,8 +497,9 @@ Blackhole::Blackhole() : listener_(bound_socket("127.0.0.1", 0)), port_(detail::
     for (const int fd : fillers_)
         ::close(fd);
     ::close(listener_);
-    throw Failure("no black hole could be made: this system goes on answering connection attempts to a listener whose "
-                  "queue is full");
+    throw Failure(
+        "no black hole could be made: this system goes on answering connection attempts to a listener whose "
+        "queue is full");
 }
 
 Blackhole::~Blackhole() {
@@ -483,7 +508,11 @@ Blackhole::~Blackhole() {
     ::close(listener_);
 }
 
-Endpoint Blackhole::endpoint() const { return {"127.0.0.1", port_}; }
-std::string Blackhole::address() const { return endpoint().text(); }
+Endpoint Blackhole::endpoint() const {
+    return {"127.0.0.1", port_};
+}
+std::string Blackhole::address() const {
+    return endpoint().text();
+}
 
 } // namespace harness

@@ -1,16 +1,18 @@
-/// Backends inside the test process: servers that behave, or misbehave, exactly as told, and remember what they saw.
+/// Backends inside the test process: servers that behave, or misbehave, exactly as told, and remember what
+/// they saw.
 ///
 ///     Backend a(behave::echo());
 ///     Backend b(behave::reset_after(1000));
 ///     Backend down = Backend::refusing();
 ///     Program harbor({{"BACKENDS", addresses({&a, &b, &down})}});
 ///
-/// One thread a connection, because a behaviour is then a plain function that reads like the story it tells. What a
-/// connection received is kept (the first MiB; the rest is counted), so a test can ask afterwards. The port stays
-/// reserved for the whole life of a Backend, also while it does not listen: nobody else gets it in between.
+/// One thread a connection, because a behaviour is then a plain function that reads like the story it tells.
+/// What a connection received is kept (the first MiB; the rest is counted), so a test can ask afterwards. The
+/// port stays reserved for the whole life of a Backend, also while it does not listen: nobody else gets it in
+/// between.
 ///
-/// Threads: all member functions may be called from any thread. Behaviours run in threads of the Backend and are
-/// interrupted and joined when it is destroyed.
+/// Threads: all member functions may be called from any thread. Behaviours run in threads of the Backend and
+/// are interrupted and joined when it is destroyed.
 #pragma once
 
 #include "socket.hpp"
@@ -59,15 +61,15 @@ Behaviour close_at_once();
 
 /// What a backend saw of one connection.
 struct ConnectionRecord {
-    std::size_t number = 0;         ///< 1 for the first, as in the trace: `backend A #1`
-    Clock::time_point accepted_at;  ///< compare with others for the order across backends
-    std::string received;           ///< the first MiB
+    std::size_t number = 0; ///< 1 for the first, as in the trace: `backend A #1`
+    Clock::time_point accepted_at; ///< compare with others for the order across backends
+    std::string received; ///< the first MiB
     std::uint64_t received_count = 0;
     std::uint64_t sent_count = 0;
-    bool end_of_stream = false;      ///< a FIN came
+    bool end_of_stream = false; ///< a FIN came
     Ending ending = Ending::silence; ///< the last kind of end seen: a RST after a FIN is `reset`
-    bool open = true;                ///< our side has not closed yet
-    std::string trouble;             ///< the text of the Failure that ended the behaviour, if one did
+    bool open = true; ///< our side has not closed yet
+    std::string trouble; ///< the text of the Failure that ended the behaviour, if one did
 };
 std::ostream& operator<<(std::ostream& out, const ConnectionRecord& record);
 
@@ -75,10 +77,10 @@ std::ostream& operator<<(std::ostream& out, const ConnectionRecord& record);
 class Backend {
 public:
     struct Options {
-        std::string name = {};   ///< `A`, `B`, … if empty
-        std::uint16_t port = 0;  ///< 0 = any
-        int receive_buffer = 0;  ///< SO_RCVBUF of every connection; 0 = the system's
-        int send_buffer = 0;     ///< SO_SNDBUF likewise
+        std::string name = {}; ///< `A`, `B`, … if empty
+        std::uint16_t port = 0; ///< 0 = any
+        int receive_buffer = 0; ///< SO_RCVBUF of every connection; 0 = the system's
+        int send_buffer = 0; ///< SO_SNDBUF likewise
         std::string host = "127.0.0.1"; ///< or `::1`
         bool listening = true;
         std::size_t bytes_kept = 1 << 20; ///< of each connection; the rest is counted
@@ -138,8 +140,9 @@ private:
 /// `127.0.0.1:1,127.0.0.1:2`, for BACKENDS.
 std::string addresses(std::initializer_list<const Backend*> backends);
 
-/// A listener whose queue of waiting connections is full, so that a connection attempt neither succeeds nor fails: it
-/// hangs until the one who dials gives up. The constructor proves that and throws a Failure where it cannot be made.
+/// A listener whose queue of waiting connections is full, so that a connection attempt neither succeeds nor
+/// fails: it hangs until the one who dials gives up. The constructor proves that and throws a Failure where
+/// it cannot be made.
 class Blackhole {
 public:
     Blackhole();

@@ -1,12 +1,12 @@
 // What the harness does at the beginning and at the end of each test, hooked into Catch2 (version 2 or 3).
 //
-// At the beginning the trace is cleared. At the end complaints become failed checks, and if the test failed, the logs of
-// the programs and the trace are printed. The root section is used for both and not the test case: it comes once for
-// each way through the sections of a test, and a check that fails in sectionEnded still counts for the test, while one
-// in testCaseEnded comes too late for that.
+// At the beginning the trace is cleared. At the end complaints become failed checks, and if the test failed,
+// the logs of the programs and the trace are printed. The root section is used for both and not the test
+// case: it comes once for each way through the sections of a test, and a check that fails in sectionEnded
+// still counts for the test, while one in testCaseEnded comes too late for that.
 //
-// This file is compiled once, as an object and not as part of the static library: nothing refers to it, so a linker
-// would leave it out.
+// This file is compiled once, as an object and not as part of the static library: nothing refers to it, so a
+// linker would leave it out.
 #define CATCH_CONFIG_EXTERNAL_INTERFACES
 #include "catch.hpp"
 #include "complaint.hpp"

@@ -1,5 +1,5 @@
-// Two lists under one lock. They are function-local statics, so that a Process with static storage duration in a test
-// can still file something while the program ends.
+// Two lists under one lock. They are function-local statics, so that a Process with static storage duration
+// in a test can still file something while the program ends.
 #include "complaint.hpp"
 
 #include <mutex>

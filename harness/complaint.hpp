@@ -1,9 +1,10 @@
 /// Complaints: what went wrong where no assertion can be made, in destructors and in threads of the harness.
 ///
-/// A program that crashes after the last assertion of a test, or prints a sanitizer report while it is being stopped,
-/// must still fail that test. Such findings are filed here; the listener in catch_listener.cpp, which is linked into
-/// every test executable, turns them into failed checks when the test ends. Papers that help to understand a failure
-/// (the log of a program that has been stopped) are filed beside them and printed only if the test failed.
+/// A program that crashes after the last assertion of a test, or prints a sanitizer report while it is being
+/// stopped, must still fail that test. Such findings are filed here; the listener in catch_listener.cpp,
+/// which is linked into every test executable, turns them into failed checks when the test ends. Papers that
+/// help to understand a failure (the log of a program that has been stopped) are filed beside them and
+/// printed only if the test failed.
 ///
 /// All functions may be called from any thread.
 #pragma once

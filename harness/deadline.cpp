@@ -1,5 +1,6 @@
-// Polling with a growing pause: a condition that is true at once costs nothing, one that takes long costs little.
-// Waking on the event itself would need every condition to have a channel to wake through; most look at another process.
+// Polling with a growing pause: a condition that is true at once costs nothing, one that takes long costs
+// little. Waking on the event itself would need every condition to have a channel to wake through; most look
+// at another process.
 #include "deadline.hpp"
 
 #include <algorithm>
@@ -20,12 +21,13 @@ double patience_factor() {
     return factor;
 }
 
-template <typename Ask>
+template<typename Ask>
 bool poll_until(const Ask& ask, Millis limit) {
     const Deadline deadline(limit);
     Millis pause{1};
     for (;;) {
-        // Whether the time is over is decided before the question, so that the last answer is one from after it.
+        // Whether the time is over is decided before the question, so that the last answer is one from after
+        // it.
         const bool last_time = deadline.passed();
         if (ask())
             return true;
@@ -38,7 +40,9 @@ bool poll_until(const Ask& ask, Millis limit) {
 
 } // namespace
 
-Millis patience() { return Millis{static_cast<Millis::rep>(10000.0 * patience_factor())}; }
+Millis patience() {
+    return Millis{static_cast<Millis::rep>(10000.0 * patience_factor())};
+}
 
 Millis Deadline::left() const {
     return std::max(Millis{0}, std::chrono::duration_cast<Millis>(at_ - Clock::now()));
@@ -54,7 +58,8 @@ Verdict eventually(const std::function<bool()>& condition, std::string_view what
     const Stopwatch watch;
     if (poll_until(condition, limit))
         return Verdict::yes(std::string(what) + ", after " + std::to_string(watch.elapsed().count()) + " ms");
-    return Verdict::no("waited " + std::to_string(limit.count()) + " ms for " + std::string(what) + ", in vain");
+    return Verdict::no("waited " + std::to_string(limit.count()) + " ms for " + std::string(what) +
+                       ", in vain");
 }
 
 Verdict eventually(const std::function<Verdict()>& condition, std::string_view what, Millis limit) {
@@ -72,8 +77,8 @@ Verdict eventually(const std::function<Verdict()>& condition, std::string_view w
 Verdict throughout(Millis period, const std::function<bool()>& condition, std::string_view what) {
     const Stopwatch watch;
     if (poll_until([&] { return !condition(); }, period))
-        return Verdict::no(std::string(what) + ": no longer so after " + std::to_string(watch.elapsed().count()) +
-                           " ms");
+        return Verdict::no(std::string(what) + ": no longer so after " +
+                           std::to_string(watch.elapsed().count()) + " ms");
     return Verdict::yes(std::string(what) + ", for " + std::to_string(period.count()) + " ms");
 }
 

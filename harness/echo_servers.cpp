@@ -77,8 +77,12 @@ std::string EchoServers::addresses() const {
     return text;
 }
 
-std::string EchoServers::address(const std::string& name) const { return find(name).endpoint.text(); }
-Endpoint EchoServers::endpoint(const std::string& name) const { return find(name).endpoint; }
+std::string EchoServers::address(const std::string& name) const {
+    return find(name).endpoint.text();
+}
+Endpoint EchoServers::endpoint(const std::string& name) const {
+    return find(name).endpoint;
+}
 
 void EchoServers::kill(const std::string& name) {
     Server& server = find(name);
@@ -109,7 +113,9 @@ std::map<std::string, int> shares(const Endpoint& endpoint, int connections) {
     return result;
 }
 
-bool echo_is_under_test() { return std::filesystem::path(program_under_test()).stem() == "echo"; }
+bool echo_is_under_test() {
+    return std::filesystem::path(program_under_test()).stem() == "echo";
+}
 
 EchoUnderTest::EchoUnderTest() : EchoUnderTest(Options{}) {}
 

@@ -4,8 +4,9 @@
 ///     Program harbor({{"BACKENDS", servers.addresses()}});
 ///     REQUIRE(equal_shares(shares(harbor.endpoint(), 30), 10));
 ///
-/// Real processes beside the Backends of backend.hpp, because some things can only be done to a process: kill it and
-/// start it again on the same port. Which executable: HARBOR_ECHO, or the one the harness was built with.
+/// Real processes beside the Backends of backend.hpp, because some things can only be done to a process: kill
+/// it and start it again on the same port. Which executable: HARBOR_ECHO, or the one the harness was built
+/// with.
 ///
 /// Threads: one thread at a time, except for the free functions.
 #pragma once
@@ -54,9 +55,9 @@ std::string greeting(const Endpoint& endpoint);
 /// Connects `connections` times, one after the other, and counts whose greeting came.
 std::map<std::string, int> shares(const Endpoint& endpoint, int connections);
 
-/// An echo service that goes through the program under test, for the tests of chapter 01, which judge the later
-/// chapters' programs too: if the program under test is an echo server (its file is called `echo`) it is started
-/// itself; otherwise chapter 01's server is, with one balancer in front of each of its ports.
+/// An echo service that goes through the program under test, for the tests of chapter 01, which judge the
+/// later chapters' programs too: if the program under test is an echo server (its file is called `echo`) it
+/// is started itself; otherwise chapter 01's server is, with one balancer in front of each of its ports.
 class EchoUnderTest {
 public:
     struct Options {

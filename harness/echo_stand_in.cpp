@@ -1,6 +1,6 @@
-// A stand-in for chapter 01's program, built only where that chapter is not at hand: a chapter copied elsewhere with
-// harness/ alone still needs echo servers. Same command line, same lines, but on the harness's own Backend; slow and
-// simple.
+// A stand-in for chapter 01's program, built only where that chapter is not at hand: a chapter copied
+// elsewhere with harness/ alone still needs echo servers. Same command line, same lines, but on the harness's
+// own Backend; slow and simple.
 #include "backend.hpp"
 
 #include <charconv>
@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
             options.bytes_kept = 0;
             servers.push_back(std::make_unique<harness::Backend>(
                 id.empty() ? harness::behave::echo() : harness::behave::echo_with_greeting(id), options));
-            std::cerr << "listening on " << servers.back()->address() << std::endl;
+            std::cerr << "listening on " << servers.back()->address() << '\n';
         }
     } catch (const harness::Failure& failure) {
         std::cerr << failure.what() << '\n';

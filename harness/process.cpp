@@ -1,9 +1,10 @@
-// fork and exec, done by hand. posix_spawn cannot set a descriptor limit, and setting it from outside after the start
-// would be a race. Everything the child needs is laid out before fork(); between fork() and exec() the child only makes
-// async-signal-safe calls (signal-safety(7)), because another thread of ours may have held any lock at that moment.
+// fork and exec, done by hand. posix_spawn cannot set a descriptor limit, and setting it from outside after
+// the start would be a race. Everything the child needs is laid out before fork(); between fork() and exec()
+// the child only makes async-signal-safe calls (signal-safety(7)), because another thread of ours may have
+// held any lock at that moment.
 //
-// Invariant: `ended` is set under `mutex` by the one waitpid() that reaps, and no signal is sent once it is set, so a
-// signal can never reach a stranger who was given the same process id.
+// Invariant: `ended` is set under `mutex` by the one waitpid() that reaps, and no signal is sent once it is
+// set, so a signal can never reach a stranger who was given the same process id.
 #include "process.hpp"
 #include "complaint.hpp"
 #include "socket_state.hpp"
@@ -39,8 +40,9 @@ namespace harness {
 namespace {
 
 // What a program needs to start at all, and what the tools need that watch it.
-constexpr std::array passed_through = {"PATH",         "HOME",         "TMPDIR",       "LD_PRELOAD",  "LD_LIBRARY_PATH",
-                                       "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "LLVM_PROFILE_FILE"};
+constexpr std::array passed_through = {
+    "PATH",         "HOME",         "TMPDIR",        "LD_PRELOAD",   "LD_LIBRARY_PATH",
+    "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "LLVM_PROFILE_FILE"};
 
 constexpr std::array sanitizer_marks = {"ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
                                         "WARNING: ThreadSanitizer", "ThreadSanitizer:", "runtime error:"};
@@ -194,15 +196,15 @@ std::string text_of(const Exit& exit) {
 Verdict Exit::exited_with(int expected_status) const {
     if (status == expected_status)
         return Verdict::yes(text_of(*this));
-    return Verdict::no("exit status " + std::to_string(expected_status) + " was expected, but it was: " +
-                       text_of(*this) + log_section("it", log, 20));
+    return Verdict::no("exit status " + std::to_string(expected_status) +
+                       " was expected, but it was: " + text_of(*this) + log_section("it", log, 20));
 }
 
 Verdict Exit::killed_by(int expected_signal) const {
     if (signal == expected_signal)
         return Verdict::yes(text_of(*this));
-    return Verdict::no("death by " + signal_text(expected_signal) + " was expected, but it was: " + text_of(*this) +
-                       log_section("it", log, 20));
+    return Verdict::no("death by " + signal_text(expected_signal) +
+                       " was expected, but it was: " + text_of(*this) + log_section("it", log, 20));
 }
 
 class Process::Child {
@@ -247,7 +249,8 @@ Process::Child::Child(std::vector<std::string> argv, const Options& options) {
 
     Plan plan;
     for (const char* variable : passed_through)
-        if (const char* value = std::getenv(variable); value != nullptr && !options.environment.contains(variable))
+        if (const char* value = std::getenv(variable);
+            value != nullptr && !options.environment.contains(variable))
             plan.environment.push_back(std::string(variable) + "=" + value);
     for (const auto& [variable, value] : options.environment) {
         std::string entry = variable;
@@ -263,8 +266,8 @@ Process::Child::Child(std::vector<std::string> argv, const Options& options) {
     plan.envp.push_back(nullptr);
     plan.descriptor_limit = options.descriptor_limit;
 #ifdef __linux__
-    // A test killed by a timeout must not leave its programs behind. The signal comes when the thread that forked
-    // ends, so only the main thread may ask for it.
+    // A test killed by a timeout must not leave its programs behind. The signal comes when the thread that
+    // forked ends, so only the main thread may ask for it.
     plan.die_with_parent = ::getpid() == static_cast<pid_t>(::syscall(SYS_gettid));
 #endif
 
@@ -378,19 +381,31 @@ Process::~Process() {
         exit.signal = WTERMSIG(*child.wait_status);
     else if (ended)
         exit.status = WEXITSTATUS(*child.wait_status);
-    const bool as_told = child.last_signal_sent != 0 && (!exit.signal || exit.signal == child.last_signal_sent);
+    const bool as_told =
+        child.last_signal_sent != 0 && (!exit.signal || exit.signal == child.last_signal_sent);
     if (sanitizer_report())
         complain(name() + " printed a sanitizer report:" + log_section(name(), log, 80));
     else if (ended && !child.end_was_asked_for && !as_told)
-        complain(name() + " ended by itself during the test: " + text_of(exit) + log_section(name(), log, 40));
+        complain(name() + " ended by itself during the test: " + text_of(exit) +
+                 log_section(name(), log, 40));
     file_paper("log of " + name() + ":" + log_section(name(), log, 40));
 }
 
-int Process::pid() const { return child_->pid; }
-const std::string& Process::name() const { return child_->name; }
-bool Process::running() const { return !child_->has_ended(); }
-std::string Process::log() const { return child_->log(); }
-std::string Process::log_tail(std::size_t lines) const { return tail_of(log(), lines); }
+int Process::pid() const {
+    return child_->pid;
+}
+const std::string& Process::name() const {
+    return child_->name;
+}
+bool Process::running() const {
+    return !child_->has_ended();
+}
+std::string Process::log() const {
+    return child_->log();
+}
+std::string Process::log_tail(std::size_t lines) const {
+    return tail_of(log(), lines);
+}
 
 void Process::send_signal(int signal) {
     const std::lock_guard lock(child_->mutex);
@@ -512,10 +527,11 @@ Millis Process::cpu_time() const {
 
 std::uint64_t Process::resident_bytes() const {
 #ifdef __linux__
-    // smaps_rollup counts pages; statm is quicker but may lag by some hundred KiB, as the kernel batches its counters.
+    // smaps_rollup counts pages; statm is quicker but may lag by some hundred KiB, as the kernel batches its
+    // counters.
     std::ifstream rollup("/proc/" + std::to_string(pid()) + "/smaps_rollup");
     for (std::string line; std::getline(rollup, line);)
-        if (line.rfind("Rss:", 0) == 0)
+        if (line.starts_with("Rss:"))
             return std::strtoull(line.c_str() + 4, nullptr, 10) * 1024;
     std::ifstream statm("/proc/" + std::to_string(pid()) + "/statm");
     std::uint64_t pages = 0;

@@ -1,8 +1,9 @@
 /// Processes: starts a program, keeps what it prints, sends it signals, and learns how it ended.
 ///
-/// Any executable in any language: all that is known of it is a command line, an environment, what it prints and what
-/// the system says about it. The environment is complete: a variable set in the reader's shell cannot change what a
-/// test does. A Process reaps its own child and no other, so several may live side by side with other users of fork.
+/// Any executable in any language: all that is known of it is a command line, an environment, what it prints
+/// and what the system says about it. The environment is complete: a variable set in the reader's shell
+/// cannot change what a test does. A Process reaps its own child and no other, so several may live side by
+/// side with other users of fork.
 ///
 /// Threads: all member functions may be called from any thread.
 #pragma once
@@ -35,7 +36,7 @@ public:
     void set(const std::string& name, const std::string& value) { variables_[name] = value; }
     /// Only if it is not there yet.
     void set_default(const std::string& name, const std::string& value) { variables_.emplace(name, value); }
-    bool contains(const std::string& name) const { return variables_.count(name) != 0; }
+    bool contains(const std::string& name) const { return variables_.contains(name); }
     auto begin() const { return variables_.begin(); }
     auto end() const { return variables_.end(); }
 
@@ -59,15 +60,16 @@ public:
     struct Options {
         Environment environment = {};
         std::optional<unsigned> descriptor_limit = {}; ///< RLIMIT_NOFILE, soft and hard
-        std::string name = {};                         ///< for messages; the file name if empty
+        std::string name = {}; ///< for messages; the file name if empty
     };
 
-    /// Starts `argv[0]`, a path or a name in PATH. Besides `environment` it gets PATH, HOME, TMPDIR, LD_PRELOAD,
-    /// LD_LIBRARY_PATH, LLVM_PROFILE_FILE and the options of the sanitizers from ours. Throws Failure.
+    /// Starts `argv[0]`, a path or a name in PATH. Besides `environment` it gets PATH, HOME, TMPDIR,
+    /// LD_PRELOAD, LD_LIBRARY_PATH, LLVM_PROFILE_FILE and the options of the sanitizers from ours. Throws
+    /// Failure.
     explicit Process(std::vector<std::string> argv);
     Process(std::vector<std::string> argv, const Options& options);
-    /// Kills it (SIGKILL) if it still runs. Complains, so that the test fails, if it had died by itself without the
-    /// test having asked how it ended, or had printed a sanitizer report.
+    /// Kills it (SIGKILL) if it still runs. Complains, so that the test fails, if it had died by itself
+    /// without the test having asked how it ended, or had printed a sanitizer report.
     ~Process();
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
@@ -78,7 +80,8 @@ public:
 
     /// Does nothing if it has ended.
     void send_signal(int signal);
-    /// Waits for its end and for the rest of its output. Throws Failure, with the log, if it does not end in time.
+    /// Waits for its end and for the rest of its output. Throws Failure, with the log, if it does not end in
+    /// time.
     Exit wait_for_exit(Millis limit = patience());
     /// The same, but nothing when it still runs after `limit`.
     std::optional<Exit> try_wait_for_exit(Millis limit);
@@ -87,7 +90,8 @@ public:
     std::string log() const;
     /// Its last `lines` lines.
     std::string log_tail(std::size_t lines = 40) const;
-    /// The first whole line that contains `text`, waiting for it. Throws Failure with the log if it ends or the time is over.
+    /// The first whole line that contains `text`, waiting for it. Throws Failure with the log if it ends or
+    /// the time is over.
     std::string wait_for_line(std::string_view text, Millis limit = patience());
     /// As wait_for_line(), as a verdict.
     Verdict logs(std::string_view text, Millis limit = patience());

@@ -86,7 +86,8 @@ Program::Program(const Environment& environment, const Options& options)
 }
 
 Program::~Program() {
-    // With the listener linked in, log and trace are printed by it, also for failures that throw nothing (CHECK).
+    // With the listener linked in, log and trace are printed by it, also for failures that throw nothing
+    // (CHECK).
     const bool failed = std::uncaught_exceptions() > exceptions_at_start_;
     const std::string log = failed ? process_->log_tail() : "";
     process_.reset();
@@ -113,7 +114,9 @@ Verdict Program::stop() {
     return exit.exited_with(0);
 }
 
-Verdict Refusal::names(std::initializer_list<std::string_view> words) const { return exits_with_and_names(2, words); }
+Verdict Refusal::names(std::initializer_list<std::string_view> words) const {
+    return exits_with_and_names(2, words);
+}
 
 Verdict Refusal::exits_with_and_names(int status, std::initializer_list<std::string_view> words) const {
     Verdict right_status = exit.exited_with(status);
@@ -146,14 +149,15 @@ Refusal run_to_the_end(std::vector<std::string> argv, const Environment& environ
     options.environment = environment;
     Process process(std::move(argv), options);
     // Either it ends or it says that it listens; whichever comes first.
-    const Verdict decided = eventually(
-        [&] { return !process.running() || process.count_lines(ready_words) > 0; }, "it to refuse or to start");
+    const Verdict decided =
+        eventually([&] { return !process.running() || process.count_lines(ready_words) > 0; },
+                   "it to refuse or to start");
     if (process.count_lines(ready_words) > 0)
         throw Failure("it started although its configuration is bad (" + list(environment) + "); its log:\n" +
                       process.log_tail());
     if (!decided)
-        throw Failure("it neither ended nor said that it listens, with " + list(environment) + "; its log:\n" +
-                      process.log_tail());
+        throw Failure("it neither ended nor said that it listens, with " + list(environment) +
+                      "; its log:\n" + process.log_tail());
     Refusal refusal;
     refusal.exit = process.wait_for_exit();
     refusal.log = refusal.exit.log;

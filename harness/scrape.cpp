@@ -1,5 +1,5 @@
-// Hand-written parsers, a cursor over the text each. Small libraries for both formats exist, but they are lenient
-// where a test must not be, and a learner can read these in five minutes.
+// Hand-written parsers, a cursor over the text each. Small libraries for both formats exist, but they are
+// lenient where a test must not be, and a learner can read these in five minutes.
 #include "scrape.hpp"
 
 #include <algorithm>
@@ -29,9 +29,13 @@ std::string_view trimmed(std::string_view text) {
     return text;
 }
 
-bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+bool starts_with(std::string_view text, std::string_view start) {
+    return text.substr(0, start.size()) == start;
+}
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 bool is_name_start(char c, bool colon_allowed) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (colon_allowed && c == ':');
@@ -39,7 +43,8 @@ bool is_name_start(char c, bool colon_allowed) {
 
 } // namespace
 
-// ---- HTTP ------------------------------------------------------------------------------------------------------
+// ---- HTTP
+// ------------------------------------------------------------------------------------------------------
 
 std::string HttpReply::header(std::string_view name) const {
     const auto found = headers.find(lower(name));
@@ -64,8 +69,8 @@ HttpReply parse_http_reply(std::string_view text) {
 
     HttpReply reply;
     const std::string_view first = head.substr(0, head.find("\r\n"));
-    const bool shaped = (starts_with(first, "HTTP/1.1 ") || starts_with(first, "HTTP/1.0 ")) && first.size() >= 12 &&
-                        std::all_of(first.begin() + 9, first.begin() + 12, is_digit) &&
+    const bool shaped = (starts_with(first, "HTTP/1.1 ") || starts_with(first, "HTTP/1.0 ")) &&
+                        first.size() >= 12 && std::all_of(first.begin() + 9, first.begin() + 12, is_digit) &&
                         (first.size() == 12 || first[12] == ' ');
     if (!shaped)
         throw malformed("the status line is " + printable(first));
@@ -96,8 +101,8 @@ HttpReply http(const Endpoint& endpoint, std::string_view raw_request) {
             ending = some.empty() ? Ending::end_of_stream : ending;
             text += some;
         } catch (const Failure& failure) {
-            throw Failure("there was no whole HTTP reply to " + printable(raw_request) + ": " + failure.what() +
-                          "\n  so far: " + printable(text));
+            throw Failure("there was no whole HTTP reply to " + printable(raw_request) + ": " +
+                          failure.what() + "\n  so far: " + printable(text));
         }
     }
     HttpReply reply = parse_http_reply(text);
@@ -116,7 +121,8 @@ HttpReply http(const Endpoint& endpoint, std::string_view raw_request) {
     if (closes) {
         const Received rest = client.receive_until_end();
         if (!length.empty() && !rest.bytes.empty())
-            throw Failure("after a body of Content-Length " + length + " came more: " + printable(rest.bytes));
+            throw Failure("after a body of Content-Length " + length +
+                          " came more: " + printable(rest.bytes));
         reply.body += rest.bytes;
         reply.ending = rest.ending;
     }
@@ -125,14 +131,15 @@ HttpReply http(const Endpoint& endpoint, std::string_view raw_request) {
 
 HttpReply http_get(const Endpoint& endpoint, std::string_view path,
                    const std::vector<std::pair<std::string, std::string>>& headers) {
-    std::string request = "GET " + std::string(path) + " HTTP/1.1\r\nHost: " + endpoint.text() +
-                          "\r\nConnection: close\r\n";
+    std::string request =
+        "GET " + std::string(path) + " HTTP/1.1\r\nHost: " + endpoint.text() + "\r\nConnection: close\r\n";
     for (const auto& [name, value] : headers)
         request.append(name).append(": ").append(value).append("\r\n");
     return http(endpoint, request + "\r\n");
 }
 
-// ---- Prometheus text -------------------------------------------------------------------------------------------
+// ---- Prometheus text
+// -------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -298,7 +305,7 @@ Metrics Metrics::parse(std::string_view text) {
             if (family == current)
                 return;
             finished.insert(current);
-            if (finished.count(family) != 0)
+            if (finished.contains(family))
                 line.malformed("the lines of " + family + " do not stand together");
             current = family;
         };
@@ -319,9 +326,9 @@ Metrics Metrics::parse(std::string_view text) {
             }
             line.skip_blanks();
             const std::string type(trimmed(line.rest()));
-            if (known_types.count(type) == 0)
+            if (!known_types.contains(type))
                 line.malformed("unknown type " + printable(type));
-            if (page.samples_.count(name) != 0)
+            if (page.samples_.contains(name))
                 line.malformed("TYPE must come before the first sample of " + name);
             if (!page.types_.emplace(name, type).second)
                 line.malformed("a second TYPE for " + name);
@@ -352,7 +359,7 @@ Metrics Metrics::parse(std::string_view text) {
 
 bool Metrics::has(const std::string& name, const Labels& labels) const {
     const auto found = samples_.find(name);
-    return found != samples_.end() && found->second.count(labels) != 0;
+    return found != samples_.end() && found->second.contains(labels);
 }
 
 double Metrics::value(const std::string& name, const Labels& labels) const {
@@ -386,13 +393,16 @@ std::vector<std::string> Metrics::names() const {
 Metrics scrape(const Endpoint& endpoint) {
     const HttpReply reply = http_get(endpoint, "/metrics");
     const std::string type = lower(reply.header("Content-Type"));
-    if (reply.status != 200 || !starts_with(type, "text/plain") || type.find("version=0.0.4") == std::string::npos)
-        throw Failure("GET /metrics must give status 200 and Content-Type `text/plain; version=0.0.4`, but gave " +
-                      std::to_string(reply.status) + " and " + printable(type) + " with the body\n" + reply.body);
+    if (reply.status != 200 || !starts_with(type, "text/plain") ||
+        type.find("version=0.0.4") == std::string::npos)
+        throw Failure(
+            "GET /metrics must give status 200 and Content-Type `text/plain; version=0.0.4`, but gave " +
+            std::to_string(reply.status) + " and " + printable(type) + " with the body\n" + reply.body);
     return Metrics::parse(reply.body);
 }
 
-Verdict metric_becomes(const Endpoint& endpoint, const std::string& name, double expected, const Labels& labels) {
+Verdict metric_becomes(const Endpoint& endpoint, const std::string& name, double expected,
+                       const Labels& labels) {
     return eventually(
         [&]() -> Verdict {
             const Metrics page = scrape(endpoint);
@@ -405,7 +415,8 @@ Verdict metric_becomes(const Endpoint& endpoint, const std::string& name, double
         describe(name, labels) + " to become " + std::to_string(expected));
 }
 
-// ---- JSON ------------------------------------------------------------------------------------------------------
+// ---- JSON
+// ------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -416,7 +427,7 @@ public:
     JsonObject whole() {
         JsonObject result;
         object([&](const std::string& name) {
-            if (result.numbers.count(name) != 0 || result.objects.count(name) != 0)
+            if (result.numbers.contains(name) || result.objects.contains(name))
                 malformed("the name " + printable(name) + " stands here twice");
             if (next() != '{') {
                 result.numbers[name] = number();
@@ -424,7 +435,7 @@ public:
             }
             auto& inner = result.objects[name];
             object([&](const std::string& inner_name) {
-                if (inner.count(inner_name) != 0)
+                if (inner.contains(inner_name))
                     malformed("the name " + printable(inner_name) + " stands here twice");
                 inner[inner_name] = number();
             });
@@ -439,7 +450,8 @@ private:
     [[noreturn]] void malformed(const std::string& why) const {
         const std::size_t from = at_ > 30 ? at_ - 30 : 0;
         throw Failure("malformed JSON at offset " + std::to_string(at_) + ": " + why + "\n  …" +
-                      printable(text_.substr(from, at_ - from)) + " HERE " + printable(text_.substr(at_, 40)));
+                      printable(text_.substr(from, at_ - from)) + " HERE " +
+                      printable(text_.substr(at_, 40)));
     }
 
     char next() const { return at_ < text_.size() ? text_[at_] : '\0'; }
@@ -462,7 +474,7 @@ private:
     }
 
     // { "name": value, … }, with the value left to `member`.
-    template <typename Member>
+    template<typename Member>
     void object(const Member& member) {
         skip_blanks();
         expect('{');
@@ -545,7 +557,9 @@ private:
 
 } // namespace
 
-JsonObject parse_json(std::string_view text) { return Json(text).whole(); }
+JsonObject parse_json(std::string_view text) {
+    return Json(text).whole();
+}
 
 double JsonObject::number(const std::string& name) const {
     const auto found = numbers.find(name);

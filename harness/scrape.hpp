@@ -4,8 +4,8 @@
 ///     REQUIRE(m.value("harbor_accepts_total") == 1);
 ///     REQUIRE(m.value("harbor_picks_by_backend_total", {{"backend", a.address()}}) == 1);
 ///
-/// Strict, because a real scraper is: it drops the whole page for one malformed line, and nobody notices until the
-/// graph is needed. A malformed page is a Failure that shows the line.
+/// Strict, because a real scraper is: it drops the whole page for one malformed line, and nobody notices
+/// until the graph is needed. A malformed page is a Failure that shows the line.
 ///
 /// Everything here may be used from any thread.
 #pragma once
@@ -33,8 +33,8 @@ struct HttpReply {
 };
 std::ostream& operator<<(std::ostream& out, const HttpReply& reply);
 
-/// Sends `raw_request` as it is and reads one reply: as long as Content-Length says, else to the end of stream.
-/// Throws Failure if what comes is not an HTTP reply.
+/// Sends `raw_request` as it is and reads one reply: as long as Content-Length says, else to the end of
+/// stream. Throws Failure if what comes is not an HTTP reply.
 HttpReply http(const Endpoint& endpoint, std::string_view raw_request);
 /// GET with `Host` and `Connection: close`, and `headers`.
 HttpReply http_get(const Endpoint& endpoint, std::string_view path,
@@ -73,7 +73,8 @@ private:
 Metrics scrape(const Endpoint& endpoint);
 
 /// Scrapes until the sample has this value.
-Verdict metric_becomes(const Endpoint& endpoint, const std::string& name, double expected, const Labels& labels = {});
+Verdict metric_becomes(const Endpoint& endpoint, const std::string& name, double expected,
+                       const Labels& labels = {});
 
 /// A JSON object of numbers and of objects of numbers: all that the JSON form of `/metrics` needs.
 struct JsonObject {
@@ -85,10 +86,12 @@ struct JsonObject {
     const std::map<std::string, double>& object(const std::string& name) const;
 };
 
-/// Strict: no trailing comma, no duplicate name, nothing after the object. Throws Failure that shows the place.
+/// Strict: no trailing comma, no duplicate name, nothing after the object. Throws Failure that shows the
+/// place.
 JsonObject parse_json(std::string_view text);
 
-/// GET /metrics with `Accept: application/json`; throws Failure unless it is 200, application/json and well-formed.
+/// GET /metrics with `Accept: application/json`; throws Failure unless it is 200, application/json and
+/// well-formed.
 JsonObject scrape_json(const Endpoint& endpoint);
 
 } // namespace harness

@@ -1,8 +1,9 @@
-// The inside is in two layers. PeerState moves bytes once (one recv or send that succeeds, or the reason why not),
-// keeps the record and writes the trace; Peer makes the promises of the header out of such steps.
+// The inside is in two layers. PeerState moves bytes once (one recv or send that succeeds, or the reason why
+// not), keeps the record and writes the trace; Peer makes the promises of the header out of such steps.
 //
-// Sockets are non-blocking and every wait is a poll(2) with a deadline. The alternative, SO_RCVTIMEO on blocking
-// sockets, cannot be interrupted from another thread, nor tell a deadline from an empty socket on every system.
+// Sockets are non-blocking and every wait is a poll(2) with a deadline. The alternative, SO_RCVTIMEO on
+// blocking sockets, cannot be interrupted from another thread, nor tell a deadline from an empty socket on
+// every system.
 #include "socket.hpp"
 #include "socket_state.hpp"
 
@@ -38,11 +39,16 @@ constexpr int no_signal = MSG_NOSIGNAL;
 constexpr int no_signal = 0; // macOS: SO_NOSIGPIPE on the socket instead
 #endif
 
-// What a broken connection is called depends on when one asks: ECONNRESET at first, EPIPE for a sender who asks again
-// or who had received FIN before the RST (tcp_reset() in Linux does so), ECONNABORTED on some systems.
-bool means_reset(int error) { return error == ECONNRESET || error == EPIPE || error == ECONNABORTED; }
+// What a broken connection is called depends on when one asks: ECONNRESET at first, EPIPE for a sender who
+// asks again or who had received FIN before the RST (tcp_reset() in Linux does so), ECONNABORTED on some
+// systems.
+bool means_reset(int error) {
+    return error == ECONNRESET || error == EPIPE || error == ECONNABORTED;
+}
 
-bool means_wait(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+bool means_wait(int error) {
+    return error == EAGAIN || error == EWOULDBLOCK;
+}
 
 // True when something happened, false when the time was over.
 bool wait_on(int fd, short events, const Deadline& deadline) {
@@ -75,7 +81,9 @@ std::uint16_t port_of(const sockaddr_storage& address) {
 
 } // namespace
 
-std::string error_text(int error) { return std::generic_category().message(error); }
+std::string error_text(int error) {
+    return std::generic_category().message(error);
+}
 
 void make_well_behaved(int fd) {
     ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -88,8 +96,8 @@ void make_well_behaved(int fd) {
 
 int make_socket(int family) {
 #ifdef SOCK_CLOEXEC
-    // In one step: between socket() and fcntl() another thread could fork, and the program under test would inherit
-    // the descriptor and keep the connection open.
+    // In one step: between socket() and fcntl() another thread could fork, and the program under test would
+    // inherit the descriptor and keep the connection open.
     const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 #else
     const int fd = ::socket(family, SOCK_STREAM, 0);
@@ -164,7 +172,9 @@ PeerState::PeerState(int fd, std::string its_name, Millis its_limit, std::size_t
     : name(std::move(its_name)), limit(its_limit.count()), local_port(local_port_of(fd)),
       remote_port(remote_port_of(fd)), keep_(keep), fd_(fd) {}
 
-PeerState::~PeerState() { close(false); }
+PeerState::~PeerState() {
+    close(false);
+}
 
 int PeerState::descriptor() const {
     const std::lock_guard lock(mutex);
@@ -192,7 +202,8 @@ PeerState::Moved PeerState::receive(char* into, std::size_t size, Millis limit_n
             return {Step::interrupted, 0};
         if (count == 0) {
             const std::lock_guard lock(mutex);
-            // The kernel reports an error once; if a send has been told of the reset, a receive sees a mere end.
+            // The kernel reports an error once; if a send has been told of the reset, a receive sees a mere
+            // end.
             if (story_.was_reset)
                 return {Step::reset, 0};
             if (!story_.end_of_stream)
@@ -305,9 +316,13 @@ namespace {
 
 constexpr std::size_t chunk = 65536;
 
-Millis limit_of(const PeerState& state) { return Millis{state.limit.load()}; }
+Millis limit_of(const PeerState& state) {
+    return Millis{state.limit.load()};
+}
 
-std::string bytes_of(std::uint64_t n) { return std::to_string(n) + (n == 1 ? " byte" : " bytes"); }
+std::string bytes_of(std::uint64_t n) {
+    return std::to_string(n) + (n == 1 ? " byte" : " bytes");
+}
 
 // `there was silence for 10000 ms`, for the end of a sentence.
 std::string what_came_instead(Step step, Millis limit) {
@@ -347,16 +362,18 @@ SendResult send_all(PeerState& state, std::string_view bytes) {
 }
 
 std::string send_failure(const PeerState& state, std::uint64_t sent, std::uint64_t wanted, Step step) {
-    std::string text = state.name + " was to send " + bytes_of(wanted) + ", but after " + bytes_of(sent) + " " +
-                       what_came_instead(step, limit_of(state));
+    std::string text = state.name + " was to send " + bytes_of(wanted) + ", but after " + bytes_of(sent) +
+                       " " + what_came_instead(step, limit_of(state));
     if (step == Step::silence)
         text += ": the other side does not read, and every buffer on the way is full";
     return text;
 }
 
-std::string receive_failure(const PeerState& state, std::string_view wanted, std::string_view so_far, Step step) {
-    return state.name + " was to receive " + std::string(wanted) + ", but after " + bytes_of(so_far.size()) + " " +
-           what_came_instead(step, limit_of(state)) + (so_far.empty() ? "" : "\n  so far: " + printable(so_far));
+std::string receive_failure(const PeerState& state, std::string_view wanted, std::string_view so_far,
+                            Step step) {
+    return state.name + " was to receive " + std::string(wanted) + ", but after " + bytes_of(so_far.size()) +
+           " " + what_came_instead(step, limit_of(state)) +
+           (so_far.empty() ? "" : "\n  so far: " + printable(so_far));
 }
 
 Ending ending_of(Step step) {
@@ -401,7 +418,9 @@ Endpoint Endpoint::parse(std::string_view text) {
     return endpoint;
 }
 
-std::ostream& operator<<(std::ostream& out, const Endpoint& endpoint) { return out << endpoint.text(); }
+std::ostream& operator<<(std::ostream& out, const Endpoint& endpoint) {
+    return out << endpoint.text();
+}
 
 std::string_view describe(Ending ending) {
     switch (ending) {
@@ -415,21 +434,24 @@ std::string_view describe(Ending ending) {
     return "no end: the connection stayed open and silent";
 }
 
-std::ostream& operator<<(std::ostream& out, Ending ending) { return out << describe(ending); }
+std::ostream& operator<<(std::ostream& out, Ending ending) {
+    return out << describe(ending);
+}
 
 Verdict Received::ends_cleanly() const {
     return {ending == Ending::end_of_stream, "a clean end of stream (FIN) was expected; after " +
-                                                 bytes_of(bytes.size()) + " came " + std::string(describe(ending))};
+                                                 bytes_of(bytes.size()) + " came " +
+                                                 std::string(describe(ending))};
 }
 
 Verdict Received::ends_with_reset() const {
-    return {ending == Ending::reset, "a reset (RST) was expected; after " + bytes_of(bytes.size()) + " came " +
-                                         std::string(describe(ending))};
+    return {ending == Ending::reset, "a reset (RST) was expected; after " + bytes_of(bytes.size()) +
+                                         " came " + std::string(describe(ending))};
 }
 
 Verdict Received::is_exactly(std::string_view expected) const {
     Verdict same = same_bytes(expected, bytes);
-    const Verdict clean = ends_cleanly();
+    Verdict clean = ends_cleanly();
     if (same.ok && clean.ok)
         return same;
     if (same.ok)
@@ -517,16 +539,22 @@ std::uint64_t Peer::send_until_stuck(Millis quiet, std::uint64_t at_most) {
 
 void Peer::wait_until_delivered() {
     const int fd = state_->descriptor();
-    const Verdict delivered = eventually(
-        [&] { return unacknowledged(fd) == 0 || state_->interrupted; },
-        name() + "'s bytes to be acknowledged by the other side's kernel", std::min(limit_of(*state_), patience()));
+    const Verdict delivered = eventually([&] { return unacknowledged(fd) == 0 || state_->interrupted; },
+                                         name() + "'s bytes to be acknowledged by the other side's kernel",
+                                         std::min(limit_of(*state_), patience()));
     if (!delivered)
         throw Failure(delivered.explanation);
 }
 
-void Peer::half_close() { state_->half_close(); }
-void Peer::reset() { state_->close(true); }
-void Peer::close() { state_->close(false); }
+void Peer::half_close() {
+    state_->half_close();
+}
+void Peer::reset() {
+    state_->close(true);
+}
+void Peer::close() {
+    state_->close(false);
+}
 
 std::string Peer::receive(std::size_t n) {
     std::string bytes;
@@ -601,15 +629,15 @@ Verdict Peer::receive_pattern(std::uint64_t n, std::uint64_t seed) {
         const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(chunk, n - offset));
         const auto moved = state_->receive(came.data(), size, limit_of(*state_));
         if (moved.step != Step::bytes)
-            return Verdict::no(name() + " was to receive " + bytes_of(n) + ", but after " + bytes_of(offset) + " " +
-                               what_came_instead(moved.step, limit_of(*state_)));
+            return Verdict::no(name() + " was to receive " + bytes_of(n) + ", but after " + bytes_of(offset) +
+                               " " + what_came_instead(moved.step, limit_of(*state_)));
         detail::fill_pattern(expected.data(), moved.count, offset, seed);
         if (std::memcmp(came.data(), expected.data(), moved.count) != 0) {
             // Within this piece; the offset of the piece is added in words.
-            const Verdict piece =
-                same_bytes({expected.data(), moved.count}, {came.data(), moved.count});
+            const Verdict piece = same_bytes({expected.data(), moved.count}, {came.data(), moved.count});
             return Verdict::no(name() + " received wrong bytes in the piece that begins at offset " +
-                               std::to_string(offset) + " of " + std::to_string(n) + ": " + piece.explanation);
+                               std::to_string(offset) + " of " + std::to_string(n) + ": " +
+                               piece.explanation);
         }
         offset += moved.count;
     }
@@ -626,7 +654,9 @@ Verdict Peer::stays_silent(Millis period) {
                                                   : what_came_instead(moved.step, period)));
 }
 
-Verdict Peer::ends_cleanly() { return receive_until_end().is_exactly(""); }
+Verdict Peer::ends_cleanly() {
+    return receive_until_end().is_exactly("");
+}
 
 Verdict Peer::ends_with_reset() {
     const Received rest = receive_until_end();
@@ -639,13 +669,15 @@ Verdict Peer::ends_with_reset() {
 Ending Peer::wait_for_end_without_reading(std::optional<Millis> limit) {
     const Deadline deadline(limit.value_or(limit_of(*state_)));
     const int fd = state_->descriptor();
-    // With no events asked for, poll reports POLLERR and POLLHUP only. POLLHUP means that both directions are over.
+    // With no events asked for, poll reports POLLERR and POLLHUP only. POLLHUP means that both directions are
+    // over.
     if (!detail::wait_on(fd, 0, deadline) || state_->interrupted)
         return Ending::silence;
     int error = 0;
     socklen_t size = sizeof error;
     ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) {
+    // Told once: a send, or the connecting, may have been told before.
+    if (error != 0 || state_->story().was_reset) {
         state_->saw_reset();
         return Ending::reset;
     }
@@ -654,7 +686,8 @@ Ending Peer::wait_for_end_without_reading(std::optional<Millis> limit) {
 
 bool Peer::pause(Millis period) {
     std::unique_lock lock(state_->mutex);
-    // The system clock, because ThreadSanitizer of GCC 12 does not know the wait that steady clocks are put to.
+    // The system clock, because ThreadSanitizer of GCC 12 does not know the wait that steady clocks are put
+    // to.
     const auto until = std::chrono::system_clock::now() + period;
     return !state_->woken.wait_until(lock, until, [&] { return state_->interrupted.load(); });
 }
@@ -665,18 +698,35 @@ void Peer::set_receive_buffer(int bytes) {
 void Peer::set_send_buffer(int bytes) {
     ::setsockopt(state_->descriptor(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
-void Peer::set_patience(Millis limit) { state_->limit = limit.count(); }
-void Peer::interrupt() { state_->interrupt(); }
-bool Peer::open() const { return state_->story().open; }
-std::uint16_t Peer::local_port() const { return state_->local_port; }
-std::uint16_t Peer::remote_port() const { return state_->remote_port; }
-std::uint64_t Peer::bytes_sent() const { return state_->story().sent_count; }
-std::uint64_t Peer::bytes_received() const { return state_->story().received_count; }
-const std::string& Peer::name() const { return state_->name; }
+void Peer::set_patience(Millis limit) {
+    state_->limit = limit.count();
+}
+void Peer::interrupt() {
+    state_->interrupt();
+}
+bool Peer::open() const {
+    return state_->story().open;
+}
+std::uint16_t Peer::local_port() const {
+    return state_->local_port;
+}
+std::uint16_t Peer::remote_port() const {
+    return state_->remote_port;
+}
+std::uint64_t Peer::bytes_sent() const {
+    return state_->story().sent_count;
+}
+std::uint64_t Peer::bytes_received() const {
+    return state_->story().received_count;
+}
+const std::string& Peer::name() const {
+    return state_->name;
+}
 
 namespace {
 
-// A connection attempt: a descriptor, or the error number (ETIMEDOUT for a deadline of ours).
+// A connection attempt: a descriptor, or the error number (ETIMEDOUT for a deadline of ours). Both if the
+// connection was reset at once.
 struct Attempt {
     int fd = -1;
     int error = 0;
@@ -700,11 +750,13 @@ Attempt attempt(const Endpoint& to, const Client::Options& options, Millis limit
             error = ETIMEDOUT;
         }
     }
-    if (error != 0) {
+    // ECONNRESET (an attempt that fails is refused, or unanswered) means that the connection was made, and
+    // reset again before we looked: to be learnt by receiving, as if it had come a moment later.
+    if (error != 0 && error != ECONNRESET) {
         ::close(fd);
         return {-1, error};
     }
-    return {fd, 0};
+    return {fd, error};
 }
 
 std::shared_ptr<PeerState> connect_or_throw(const Endpoint& to, const Client::Options& options) {
@@ -719,6 +771,8 @@ std::shared_ptr<PeerState> connect_or_throw(const Endpoint& to, const Client::Op
     auto state = std::make_shared<PeerState>(made.fd, name, limit, 0);
     trace::add(name, trace::Event::connects, 0,
                "to " + to.text() + " from port " + std::to_string(state->local_port));
+    if (made.error != 0)
+        state->saw_reset(); // the kernel tells only once, and has told us
     return state;
 }
 

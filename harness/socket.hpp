@@ -1,13 +1,13 @@
 /// Sockets for tests: one connected TCP socket that does exactly what a test says, and never waits for ever.
 ///
-/// The rule of this file: an operation either does what its name says, or throws a Failure that says what happened
-/// instead, in time. Every wait has a limit, patience() unless set_patience() says otherwise, and the limit is one of
-/// silence: each byte that moves starts it afresh, so a slow machine is not a failure and a stuck proxy is.
-/// The sockets are plain POSIX ones with poll(2); tests written with the library that the chapters teach would share
-/// its misunderstandings.
+/// The rule of this file: an operation either does what its name says, or throws a Failure that says what
+/// happened instead, in time. Every wait has a limit, patience() unless set_patience() says otherwise, and
+/// the limit is one of silence: each byte that moves starts it afresh, so a slow machine is not a failure and
+/// a stuck proxy is. The sockets are plain POSIX ones with poll(2); tests written with the library that the
+/// chapters teach would share its misunderstandings.
 ///
-/// Threads: one thread may send while another receives on the same Peer. Everything else is for one thread at a time.
-/// SIGPIPE is never raised.
+/// Threads: one thread may send while another receives on the same Peer. Everything else is for one thread at
+/// a time. SIGPIPE is never raised.
 #pragma once
 
 #include "deadline.hpp"
@@ -39,8 +39,8 @@ std::ostream& operator<<(std::ostream& out, const Endpoint& endpoint);
 /// How the bytes of one direction came to an end.
 enum class Ending {
     end_of_stream, ///< a FIN: the other side has said all it had to say
-    reset,         ///< a RST: the other side broke the connection off
-    silence,       ///< neither: it is still open, and the wait was over
+    reset, ///< a RST: the other side broke the connection off
+    silence, ///< neither: it is still open, and the wait was over
 };
 std::string_view describe(Ending ending);
 std::ostream& operator<<(std::ostream& out, Ending ending);
@@ -78,7 +78,8 @@ public:
     /// Closes the socket if it is still open.
     ~Peer();
 
-    // ---- sending -------------------------------------------------------------------------------------------------
+    // ---- sending
+    // -------------------------------------------------------------------------------------------------
 
     /// Sends all of it, or throws.
     void send(std::string_view bytes);
@@ -88,8 +89,8 @@ public:
     void send_pattern(std::uint64_t n, std::uint64_t seed = 1);
     /// Sends what it can and says how it went instead of throwing; a reset or a deadline is a `no`.
     Verdict try_send(std::string_view bytes);
-    /// Sends the bytes of make_bytes(…, seed 1) until no more have been taken for `quiet`, and returns how many were:
-    /// to fill every buffer on the way. Throws on a reset.
+    /// Sends the bytes of make_bytes(…, seed 1) until no more have been taken for `quiet`, and returns how
+    /// many were: to fill every buffer on the way. Throws on a reset.
     std::uint64_t send_until_stuck(Millis quiet = Millis{500}, std::uint64_t at_most = 1ULL << 30);
     /// Waits until the other side's kernel has acknowledged everything sent.
     void wait_until_delivered();
@@ -98,10 +99,12 @@ public:
     void half_close();
     /// Breaks the connection off: sends RST, drops what was not sent yet, closes.
     void reset();
-    /// Closes; what was sent is still delivered. (If bytes that came were never received, the kernel sends RST.)
+    /// Closes; what was sent is still delivered. (If bytes that came were never received, the kernel sends
+    /// RST.)
     void close();
 
-    // ---- receiving -----------------------------------------------------------------------------------------------
+    // ---- receiving
+    // -----------------------------------------------------------------------------------------------
 
     /// Exactly `n` bytes; throws, with what did come, if the end or the deadline comes first.
     std::string receive(std::size_t n);
@@ -120,17 +123,18 @@ public:
     /// The next thing that comes is a FIN (a RST), without another byte.
     Verdict ends_cleanly();
     Verdict ends_with_reset();
-    /// Waits for a RST (or the end of both directions) without reading, so that what has arrived stays in the kernel
-    /// and the window stays closed. `silence` if neither came within `limit`.
+    /// Waits for a RST (or the end of both directions) without reading, so that what has arrived stays in the
+    /// kernel and the window stays closed. `silence` if neither came within `limit`.
     Ending wait_for_end_without_reading(std::optional<Millis> limit = {});
 
     /// Waits without touching the socket; false if interrupt() cut the wait short.
     bool pause(Millis period);
 
-    // ---- the rest ------------------------------------------------------------------------------------------------
+    // ---- the rest
+    // ------------------------------------------------------------------------------------------------
 
-    /// A small buffer closes the window early. On a connected socket it is too late to shrink the window already
-    /// offered: for a client, prefer Client::Options::receive_buffer.
+    /// A small buffer closes the window early. On a connected socket it is too late to shrink the window
+    /// already offered: for a client, prefer Client::Options::receive_buffer.
     void set_receive_buffer(int bytes);
     void set_send_buffer(int bytes);
     /// The limit of silence for all waits of this Peer.
@@ -158,9 +162,9 @@ protected:
 class Client : public Peer {
 public:
     struct Options {
-        std::string name = {};              ///< `client N` if empty
-        int receive_buffer = 0;             ///< SO_RCVBUF before connecting; 0 = the system's
-        int send_buffer = 0;                ///< SO_SNDBUF likewise
+        std::string name = {}; ///< `client N` if empty
+        int receive_buffer = 0; ///< SO_RCVBUF before connecting; 0 = the system's
+        int send_buffer = 0; ///< SO_SNDBUF likewise
         std::optional<Millis> patience = {}; ///< also for connecting
     };
 
@@ -180,7 +184,8 @@ Verdict connect_refused(const Endpoint& to);
 /// Is a connection accepted? It is closed again at once.
 Verdict connect_accepted(const Endpoint& to);
 
-/// Allows this process as many descriptors as the system lets it have, up to 16384. The listener calls it once.
+/// Allows this process as many descriptors as the system lets it have, up to 16384. The listener calls it
+/// once.
 void raise_descriptor_limit();
 
 } // namespace harness

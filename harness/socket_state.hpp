@@ -1,8 +1,8 @@
 /// The inside of a Peer. Not for tests: included by socket.cpp and backend.cpp only.
 ///
-/// It is shared, because a Backend looks at (and interrupts) connections whose Peers belong to their own threads.
-/// Invariant: `fd` changes only under `mutex`, so that interrupt() never shuts down a descriptor that has been closed
-/// and handed out again meanwhile.
+/// It is shared, because a Backend looks at (and interrupts) connections whose Peers belong to their own
+/// threads. Invariant: `fd` changes only under `mutex`, so that interrupt() never shuts down a descriptor
+/// that has been closed and handed out again meanwhile.
 #pragma once
 
 #include "socket.hpp"
@@ -88,7 +88,8 @@ std::uint16_t remote_port_of(int fd);
 /// `Connection refused`
 std::string error_text(int error);
 
-/// The endless pattern behind make_bytes(): word i depends on the seed and i only, so any part can be made by itself.
+/// The endless pattern behind make_bytes(): word i depends on the seed and i only, so any part can be made by
+/// itself.
 void fill_pattern(char* into, std::size_t size, std::uint64_t offset, std::uint64_t seed);
 
 } // namespace harness::detail

@@ -1,7 +1,7 @@
-// A list of lines with, for each actor, a note of its last lines. Merging looks at the actor's own last line and not at
-// the last line of all: two ends of one transfer take turns in the trace and would never merge otherwise.
-// An actor that sends and receives in turns (an echo) keeps the first turns apart, so that a dialogue can be read as
-// one, and merges the rest into two lines.
+// A list of lines with, for each actor, a note of its last lines. Merging looks at the actor's own last line
+// and not at the last line of all: two ends of one transfer take turns in the trace and would never merge
+// otherwise. An actor that sends and receives in turns (an echo) keeps the first turns apart, so that a
+// dialogue can be read as one, and merges the rest into two lines.
 #include "trace.hpp"
 
 #include <chrono>
@@ -169,7 +169,9 @@ void add(std::string_view actor, Event event, std::size_t bytes, std::string_vie
     trace.append({now, now, std::string(actor), event, bytes, 1, std::string(detail)});
 }
 
-void note(std::string_view text) { add("the test", Event::note, 0, text); }
+void note(std::string_view text) {
+    add("the test", Event::note, 0, text);
+}
 
 std::string text() {
     Trace& trace = the_trace();

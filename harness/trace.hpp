@@ -1,12 +1,14 @@
-/// The trace: what happened at the harness's own sockets, in the order it happened, printed when a test fails.
+/// The trace: what happened at the harness's own sockets, in the order it happened, printed when a test
+/// fails.
 ///
 ///     0.000 s  client 1      connects to 127.0.0.1:40001 from port 51742
 ///     0.001 s  backend A #1  accepted, from port 51744
 ///     0.001 s  client 1      sent 65536 bytes (in 12 parts, until 0.004 s)
 ///     0.004 s  client 1      FIN sent
 ///
-/// One trace a process, because one test runs at a time and a story has one order. It is bounded twice: consecutive
-/// sends (or receives) of the same actor become one line, and beyond a few hundred lines the middle is left out.
+/// One trace a process, because one test runs at a time and a story has one order. It is bounded twice:
+/// consecutive sends (or receives) of the same actor become one line, and beyond a few hundred lines the
+/// middle is left out.
 ///
 /// All functions may be called from any thread.
 #pragma once
@@ -34,8 +36,8 @@ enum class Event {
 /// Forgets everything and sets the clock to zero. The listener calls it at the start of each test.
 void begin();
 
-/// Adds a line, or adds to the actor's last one. `bytes` counts for sent and received only; `detail` is printed as it
-/// is after the event and keeps the line from being merged.
+/// Adds a line, or adds to the actor's last one. `bytes` counts for sent and received only; `detail` is
+/// printed as it is after the event and keeps the line from being merged.
 void add(std::string_view actor, Event event, std::size_t bytes = 0, std::string_view detail = {});
 
 /// A remark of the test itself, in its place in the story.

@@ -1,8 +1,8 @@
 // Comparing bytes and saying what is wrong with them.
 //
-// The diagnosis tries the mistakes that balancers really make, cheapest first, and stays silent rather than guess:
-// a wrong diagnosis costs a learner more time than none. Everything is linear in the length except the search for a
-// moved block, which looks only for where the unexpected bytes occur in the expected ones, once.
+// The diagnosis tries the mistakes that balancers really make, cheapest first, and stays silent rather than
+// guess: a wrong diagnosis costs a learner more time than none. Everything is linear in the length except the
+// search for a moved block, which looks only for where the unexpected bytes occur in the expected ones, once.
 #include "verdict.hpp"
 
 #include <algorithm>
@@ -32,7 +32,9 @@ std::string escaped(unsigned char byte) {
     return text;
 }
 
-std::string bytes_of(std::size_t n) { return std::to_string(n) + (n == 1 ? " byte" : " bytes"); }
+std::string bytes_of(std::size_t n) {
+    return std::to_string(n) + (n == 1 ? " byte" : " bytes");
+}
 
 // A few bytes around `at`, and the column at which the byte `at` is printed.
 struct Excerpt {
@@ -114,7 +116,9 @@ std::string number_text(double value) {
 
 } // namespace
 
-std::ostream& operator<<(std::ostream& out, const Verdict& verdict) { return out << verdict.explanation; }
+std::ostream& operator<<(std::ostream& out, const Verdict& verdict) {
+    return out << verdict.explanation;
+}
 
 std::string printable(std::string_view bytes, std::size_t limit) {
     std::string text = "\"";
@@ -137,7 +141,7 @@ Verdict same_bytes(std::string_view expected, std::string_view got) {
     std::string text = "the bytes differ from offset " + std::to_string(at) + " on: expected " +
                        bytes_of(expected.size()) + ", got " + bytes_of(got.size()) + "\n" +
                        "  expected: " + wanted.text + "\n" + //
-                       "  got:      " + came.text + "\n" +   //
+                       "  got:      " + came.text + "\n" + //
                        "            " + std::string(came.caret, ' ') + "^";
     if (const std::string cause = diagnosis(expected, got, at); !cause.empty())
         text += "\n  " + cause;
@@ -152,9 +156,9 @@ Verdict is_between(std::string_view what, double value, double low, double high)
 
 Verdict is_between(std::string_view what, std::chrono::milliseconds value, std::chrono::milliseconds low,
                    std::chrono::milliseconds high) {
-    return {value >= low && value <= high,
-            std::string(what) + " is " + std::to_string(value.count()) + " ms, to be between " +
-                std::to_string(low.count()) + " ms and " + std::to_string(high.count()) + " ms"};
+    return {value >= low && value <= high, std::string(what) + " is " + std::to_string(value.count()) +
+                                               " ms, to be between " + std::to_string(low.count()) +
+                                               " ms and " + std::to_string(high.count()) + " ms"};
 }
 
 Verdict contains(std::string_view text, std::string_view part) {
@@ -170,7 +174,8 @@ std::string describe(const std::map<std::string, int>& shares) {
 }
 
 Verdict equal_shares(const std::map<std::string, int>& shares, int each, std::size_t expected_names) {
-    const bool equal = std::all_of(shares.begin(), shares.end(), [&](const auto& s) { return s.second == each; });
+    const bool equal =
+        std::all_of(shares.begin(), shares.end(), [&](const auto& s) { return s.second == each; });
     const bool complete = expected_names == 0 ? !shares.empty() : shares.size() == expected_names;
     std::string wanted = std::to_string(each) + " each";
     if (expected_names != 0)

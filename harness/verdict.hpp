@@ -1,9 +1,9 @@
 /// Verdicts: the answer to "is it as it should be?" together with an explanation a learner can use.
 ///
-/// A bare `REQUIRE(expected == got)` prints both values, which says nothing when they are 64 KiB each. A Verdict
-/// carries its own explanation and prints it, so `REQUIRE(same_bytes(expected, got))` shows where the first wrong
-/// byte is and what probably happened to it. The alternative, matchers of the test framework, differ between its
-/// versions and would tie the whole harness to it.
+/// A bare `REQUIRE(expected == got)` prints both values, which says nothing when they are 64 KiB each. A
+/// Verdict carries its own explanation and prints it, so `REQUIRE(same_bytes(expected, got))` shows where the
+/// first wrong byte is and what probably happened to it. The alternative, matchers of the test framework,
+/// differ between its versions and would tie the whole harness to it.
 ///
 /// Everything here is free of shared state and may be used from any thread.
 #pragma once
@@ -18,8 +18,8 @@
 
 namespace harness {
 
-/// Thrown when the exchange itself breaks down: a deadline passed, a connection was refused, a program would not
-/// start. The text is written for whoever reads the failing test.
+/// Thrown when the exchange itself breaks down: a deadline passed, a connection was refused, a program would
+/// not start. The text is written for whoever reads the failing test.
 class Failure : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
@@ -38,13 +38,13 @@ struct Verdict {
 
 std::ostream& operator<<(std::ostream& out, const Verdict& verdict);
 
-/// The first `limit` bytes with everything that is not printable ASCII escaped (`\n`, `\x00`), in quotes, with a note
-/// of how much was left out.
+/// The first `limit` bytes with everything that is not printable ASCII escaped (`\n`, `\x00`), in quotes,
+/// with a note of how much was left out.
 std::string printable(std::string_view bytes, std::size_t limit = 200);
 
-/// Are these the same bytes? If not, the explanation gives both lengths, the offset of the first difference, both
-/// excerpts with a caret under it, and the typical mistake where it can be recognised: the end is missing, something
-/// came twice, two blocks changed places.
+/// Are these the same bytes? If not, the explanation gives both lengths, the offset of the first difference,
+/// both excerpts with a caret under it, and the typical mistake where it can be recognised: the end is
+/// missing, something came twice, two blocks changed places.
 Verdict same_bytes(std::string_view expected, std::string_view got);
 
 /// low <= value <= high.
@@ -62,7 +62,8 @@ Verdict equal_shares(const std::map<std::string, int>& shares, int each, std::si
 /// `3 x A, 3 x B`: for messages.
 std::string describe(const std::map<std::string, int>& shares);
 
-/// Three lines for Catch's INFO: what the test did, the likely cause when it fails, and where to read about it.
+/// Three lines for Catch's INFO: what the test did, the likely cause when it fails, and where to read about
+/// it.
 ///
 ///     INFO(lesson("the client half-closed, then waited for the answer",
 ///                 "the proxy closed both directions at the first end of stream",

@@ -75,7 +75,7 @@ int main(int argc, char** argv) {
         for (const std::uint16_t port : arguments.ports) {
             tcp::acceptor acceptor =
                 harbor::listen_on(context.get_executor(), {asio::ip::address_v4::loopback(), port});
-            std::cerr << "listening on " << acceptor.local_endpoint() << std::endl;
+            std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
             asio::co_spawn(context, harbor::accept_clients(std::move(acceptor), arguments.greeting),
                            asio::detached);
         }

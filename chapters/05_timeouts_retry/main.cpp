@@ -30,7 +30,7 @@ int main() {
         // This thread only accepts. The 1 tells Asio that no other thread runs this io_context.
         asio::io_context context(1);
         auto acceptor = harbor::listen_on(context.get_executor(), harbor::resolve(config.listen).front());
-        std::cerr << "listening on " << acceptor.local_endpoint() << std::endl;
+        std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
         asio::co_spawn(context, harbor::accept_clients(std::move(acceptor), balancer, workers),
                        asio::detached);
         context.run(); // returns when no coroutine is left to resume: never, here

@@ -5,12 +5,13 @@
 
 #include "socket_options.hpp"
 
-#include <asio/connect.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 
+#include <cerrno>
+#include <variant>
 #include <vector>
 
 namespace harbor {
@@ -21,25 +22,40 @@ using asio::ip::tcp;
 namespace {
 
 //! [ch05:connect]
+/// Tries one address after the other. asio::async_connect does that too, but it hides why a socket could not
+/// be opened.
+asio::awaitable<asio::error_code> connect_to_any(tcp::socket& socket, const Endpoints& endpoints) {
+    asio::error_code error = asio::error::not_found;
+    for (const tcp::endpoint& endpoint : endpoints) {
+        socket.close(error); // the address before, or the backend before
+        socket.open(endpoint.protocol(), error);
+        if (!error) {
+            co_await socket.async_connect(endpoint, asio::redirect_error(asio::use_awaitable, error));
+        }
+        if (!error) {
+            break;
+        }
+    }
+    co_return error;
+}
+
 asio::awaitable<asio::error_code> connect(tcp::socket& socket, const Endpoints& endpoints,
                                           std::chrono::milliseconds timeout) {
     asio::steady_timer timer(socket.get_executor(), timeout);
-    asio::error_code error;
     // A host that drops our packets answers nothing at all, and the kernel would go on for two minutes (man 7
     // tcp, tcp_syn_retries). The first of the two to end cancels the other. This costs a few allocations,
     // once for each dial; a race like this around every read would cost as much for every message.
-    const auto first =
-        co_await (asio::async_connect(socket, endpoints, asio::redirect_error(asio::use_awaitable, error)) ||
-                  timer.async_wait(asio::use_awaitable));
-    co_return first.index() == 0 ? error : asio::error::timed_out;
+    const auto first = co_await (connect_to_any(socket, endpoints) || timer.async_wait(asio::use_awaitable));
+    co_return first.index() == 0 ? std::get<0>(first) : asio::error::timed_out;
 }
 //! [ch05:connect]
 
 /// It was this machine that had nothing left: the backend is not to blame, and must not be punished for it.
 bool out_of_resources(const asio::error_code& error) {
-    return error == std::errc::too_many_files_open || error == std::errc::too_many_files_open_in_system ||
-           error == std::errc::no_buffer_space || error == std::errc::not_enough_memory ||
-           error == std::errc::address_not_available;
+    // By number: Asio's errors do not all know which std::errc they stand for.
+    const int number = error.category() == asio::error::get_system_category() ? error.value() : 0;
+    return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM ||
+           number == EADDRNOTAVAIL;
 }
 
 } // namespace

@@ -39,8 +39,8 @@ int main() {
         auto admin =
             harbor::listen_on(context.get_executor(), harbor::resolve(config.metrics_listen).front());
         auto acceptor = harbor::listen_on(context.get_executor(), harbor::resolve(config.listen).front());
-        std::cerr << "metrics on " << admin.local_endpoint() << std::endl;
-        std::cerr << "listening on " << acceptor.local_endpoint() << std::endl;
+        std::cerr << "metrics on " << admin.local_endpoint() << '\n';
+        std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
 
         asio::co_spawn(context, harbor::answer_admin_requests(std::move(admin), balancer), asio::detached);
         asio::co_spawn(context,

@@ -16,7 +16,9 @@ using namespace harness;
 
 namespace {
 
-std::vector<std::string> shell(const std::string& script) { return {"/bin/sh", "-c", script}; }
+std::vector<std::string> shell(const std::string& script) {
+    return {"/bin/sh", "-c", script};
+}
 
 // An executable script that goes away with the test.
 class Script {
@@ -111,7 +113,8 @@ TEST_CASE("a descriptor limit holds") {
 }
 
 TEST_CASE("a program that is not there is a failure with a name") {
-    REQUIRE(contains(failure_of([] { Process process({"/no/such/program"}); }), "/no/such/program: No such file"));
+    REQUIRE(contains(failure_of([] { Process process({"/no/such/program"}); }),
+                     "/no/such/program: No such file"));
 }
 
 TEST_CASE("waiting for a line that never comes shows the log") {
@@ -155,7 +158,8 @@ TEST_CASE("an unnoticed death and a sanitizer report are complaints") {
 
 TEST_CASE("a program is ready when it says where it listens") {
     Backend a(behave::echo());
-    const Script script("echo \"metrics on 127.0.0.1:7\" >&2\necho \"listening on $BACKENDS\" >&2\nexec sleep 100");
+    const Script script(
+        "echo \"metrics on 127.0.0.1:7\" >&2\necho \"listening on $BACKENDS\" >&2\nexec sleep 100");
     const UnderTest under_test(script.path());
     Program program({{"BACKENDS", a.address()}});
     REQUIRE(program.address() == a.address());
@@ -167,8 +171,9 @@ TEST_CASE("a program is ready when it says where it listens") {
 }
 
 TEST_CASE("a program gets the usual environment") {
-    const Script script("echo $LB_ADDR $LB_METRICS_ADDR $LB_THREADS $STRATEGY; echo listening on 127.0.0.1:1\n"
-                        "exec sleep 100");
+    const Script script(
+        "echo $LB_ADDR $LB_METRICS_ADDR $LB_THREADS $STRATEGY; echo listening on 127.0.0.1:1\n"
+        "exec sleep 100");
     const UnderTest under_test(script.path());
     Program program({{"LB_THREADS", "1"}, {"STRATEGY", "p2c"}});
     REQUIRE(program.process().logs("127.0.0.1:0 127.0.0.1:0 1 p2c"));
@@ -197,7 +202,8 @@ TEST_CASE("a refusal names what it refuses") {
 TEST_CASE("starting where a refusal was expected is a failure") {
     const Script script("echo listening on 127.0.0.1:1; exec sleep 100");
     const UnderTest under_test(script.path());
-    REQUIRE(contains(failure_of([] { run_expecting_refusal({{"BACKENDS", "nonsense"}}); }), "it started although"));
+    REQUIRE(contains(failure_of([] { run_expecting_refusal({{"BACKENDS", "nonsense"}}); }),
+                     "it started although"));
 }
 
 TEST_CASE("echo servers greet and die and come back") {

@@ -59,12 +59,12 @@ TEST_CASE("the samples of a histogram belong to it") {
 }
 
 TEST_CASE("a bad page is refused") {
-    const std::string bad = GENERATE(as<std::string>(), "x 1", // no newline
-                                     "x\n", "x one\n", "1x 1\n", "x{a=b} 1\n", "x{a=\"b} 1\n", "x{a=\"b\" c=\"d\"} 1\n",
-                                     "x{a=\"\\q\"} 1\n", "x{a=\"b\",a=\"c\"} 1\n", "x 1\nx 2\n", "x 1 soon\n",
-                                     "x 1 2 3\n", "# TYPE x number\nx 1\n", "x 1\n# TYPE x counter\n",
-                                     "# TYPE x counter\n# TYPE x counter\n", "x 1\ny 1\nx{a=\"b\"} 1\n", "x 0x10\n",
-                                     "# HELP x a\n# HELP x b\n");
+    const std::string bad =
+        GENERATE(as<std::string>(), "x 1", // no newline
+                 "x\n", "x one\n", "1x 1\n", "x{a=b} 1\n", "x{a=\"b} 1\n", "x{a=\"b\" c=\"d\"} 1\n",
+                 "x{a=\"\\q\"} 1\n", "x{a=\"b\",a=\"c\"} 1\n", "x 1\nx 2\n", "x 1 soon\n", "x 1 2 3\n",
+                 "# TYPE x number\nx 1\n", "x 1\n# TYPE x counter\n", "# TYPE x counter\n# TYPE x counter\n",
+                 "x 1\ny 1\nx{a=\"b\"} 1\n", "x 0x10\n", "# HELP x a\n# HELP x b\n");
     INFO(bad);
     REQUIRE_THROWS_AS(Metrics::parse(bad), Failure);
 }
@@ -91,16 +91,17 @@ TEST_CASE("good JSON is understood") {
 }
 
 TEST_CASE("bad JSON is refused") {
-    const std::string bad =
-        GENERATE(as<std::string>(), "", "{", "[]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "{\"a\":01}", "{\"a\":1.}",
-                 "{\"a\":+1}", "{\"a\":\"1\"}", "{\"a\":1} x", "{\"a\":1,\"a\":2}", "{\"a\":{\"b\":{}}}", "{\"a\":NaN}",
-                 "{\"a\n\":1}", "{\"a\":{\"b\":1,\"b\":1}}", "{\"\\q\":1}", "{\"a\":1\"b\":2}");
+    const std::string bad = GENERATE(as<std::string>(), "", "{", "[]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}",
+                                     "{\"a\":01}", "{\"a\":1.}", "{\"a\":+1}", "{\"a\":\"1\"}", "{\"a\":1} x",
+                                     "{\"a\":1,\"a\":2}", "{\"a\":{\"b\":{}}}", "{\"a\":NaN}", "{\"a\n\":1}",
+                                     "{\"a\":{\"b\":1,\"b\":1}}", "{\"\\q\":1}", "{\"a\":1\"b\":2}");
     INFO(bad);
     REQUIRE_THROWS_AS(parse_json(bad), Failure);
 }
 
 TEST_CASE("an HTTP reply is taken apart") {
-    const HttpReply reply = parse_http_reply("HTTP/1.1 404 Not Found\r\nContent-Type:  text/plain \r\n\r\nbody");
+    const HttpReply reply =
+        parse_http_reply("HTTP/1.1 404 Not Found\r\nContent-Type:  text/plain \r\n\r\nbody");
     REQUIRE(reply.status == 404);
     REQUIRE(reply.reason == "Not Found");
     REQUIRE(reply.header("content-TYPE") == "text/plain");

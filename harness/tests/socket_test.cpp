@@ -75,7 +75,8 @@ TEST_CASE("what did come is in the failure when too little comes") {
     } catch (const Failure& failure) {
         text = failure.what();
     }
-    REQUIRE(contains(text, "client 1 was to receive 10 bytes, but after 3 bytes the other side ended the stream"));
+    REQUIRE(contains(text,
+                     "client 1 was to receive 10 bytes, but after 3 bytes the other side ended the stream"));
     REQUIRE(contains(text, "\"abc\""));
 }
 

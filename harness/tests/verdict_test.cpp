@@ -48,7 +48,8 @@ TEST_CASE("a missing end is recognised") {
 
 TEST_CASE("bytes that came twice are recognised") {
     const std::string bytes = make_bytes(1000);
-    REQUIRE(contains(explained(same_bytes(bytes, bytes + bytes.substr(900))), "the last 100 bytes came once more"));
+    REQUIRE(contains(explained(same_bytes(bytes, bytes + bytes.substr(900))),
+                     "the last 100 bytes came once more"));
     REQUIRE(contains(explained(same_bytes(bytes, bytes + "!")), "followed by 1 byte too many"));
     const std::string repeated = bytes.substr(0, 500) + bytes.substr(300, 200) + bytes.substr(500);
     REQUIRE(contains(explained(same_bytes(bytes, repeated)),
@@ -59,13 +60,14 @@ TEST_CASE("blocks that are missing or have changed places are recognised") {
     const std::string bytes = make_bytes(1000);
     REQUIRE(contains(explained(same_bytes(bytes, bytes.substr(0, 100) + bytes.substr(150))),
                      "50 bytes are missing at offset 100"));
-    const std::string swapped = bytes.substr(0, 100) + bytes.substr(300, 200) + bytes.substr(100, 200) +
-                                bytes.substr(500);
+    const std::string swapped =
+        bytes.substr(0, 100) + bytes.substr(300, 200) + bytes.substr(100, 200) + bytes.substr(500);
     REQUIRE(contains(explained(same_bytes(bytes, swapped)), "two blocks changed places"));
 }
 
 TEST_CASE("no diagnosis is better than a wrong one") {
-    const std::string text = explained(same_bytes(std::string(100, 'a'), std::string(50, 'a') + std::string(50, 'b')));
+    const std::string text =
+        explained(same_bytes(std::string(100, 'a'), std::string(50, 'a') + std::string(50, 'b')));
     REQUIRE(text.find("twice") == std::string::npos);
     REQUIRE(text.find("missing") == std::string::npos);
 }
