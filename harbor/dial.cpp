@@ -69,7 +69,7 @@ Task<int> connect(Connection& connection, const asio::ip::tcp::endpoint& endpoin
         socklen_t length = sizeof error;
         ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
     }
-    if (error != 0) {
+    if (error != 0 && error != ECANCELED) { // with nobody left to serve, serve() resets it
         backend.close();
     }
     co_return error;

@@ -70,7 +70,7 @@ void reset_on_close(const Socket& socket) {
 Task<> break_off(Connection& connection) {
     if (connection.end == End::backend_reset) {
         co_await wait_until_delivered(connection, connection.client);
-    } else if (connection.end == End::client_reset) {
+    } else if (connection.end == End::client_reset && connection.lease) { // else it left during the dial
         co_await wait_until_delivered(connection, connection.backend);
     }
     // Who has got a clean end keeps it: its stream is whole, whatever happened to the other one.

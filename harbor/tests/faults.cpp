@@ -146,6 +146,16 @@ void Faults::registered(int epoll, int fd, const epoll_event& event) {
     }
 }
 
+unsigned Faults::connects() const {
+    const std::lock_guard lock(mutex_);
+    return connects_;
+}
+
+void Faults::connecting() {
+    const std::lock_guard lock(mutex_);
+    ++connects_;
+}
+
 void Faults::is_a_pipe(int fd) {
     const std::lock_guard lock(mutex_);
     sockets_.erase(fd);
@@ -218,7 +228,12 @@ int wrapped_accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
 }
 
 int wrapped_connect(int fd, const sockaddr* address, socklen_t length) {
-    return all_or_nothing(Call::connect, fd, [=] { return real_connect(fd, address, length); });
+    return all_or_nothing(Call::connect, fd, [=] {
+        if (current != nullptr) {
+            current->connecting();
+        }
+        return real_connect(fd, address, length);
+    });
 }
 
 int wrapped_epoll_ctl(int epoll, int operation, int fd, epoll_event* event) {

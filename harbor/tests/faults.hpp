@@ -74,6 +74,8 @@ public:
     void set(Script script);
     /// The calls of a kind since then.
     unsigned count(Call call) const;
+    /// The connects that the kernel has been asked for, ever since.
+    unsigned connects() const;
     /// Brings a thread that waits in epoll_wait out of it, with an event that belongs to nobody.
     void wake();
 
@@ -89,6 +91,7 @@ public:
     // For the wrapped calls only.
     Fate ask(Call call, int fd, std::size_t size);
     void registered(int epoll, int fd, const epoll_event& event);
+    void connecting();
     void is_a_pipe(int fd); // a number that may have been a socket's
     bool is_socket(int fd) const;
     void announce_again(int fd);
@@ -102,6 +105,7 @@ private:
         epoll_event event;
     };
     std::map<int, Registration> sockets_;
+    unsigned connects_ = 0;
     int bell_ = -1;
 };
 

@@ -189,7 +189,7 @@ TEST_CASE("a head that is too large is refused and the next request is answered"
     const harbor::Balancer balancer(two_backends());
     const Admin admin(balancer);
     harness::Client client(admin.endpoint());
-    client.try_send("GET /healthz HTTP/1.1\r\nX: " + std::string(8 * 1024 - 27, 'x'));
+    client.try_send("GET /healthz HTTP/1.1\r\nX: " + std::string(8 * 1024 - 26, 'x'));
     const harness::Received received = client.receive_until_end();
     REQUIRE(harness::parse_http_reply(received.bytes).status == 431);
     REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
@@ -205,10 +205,9 @@ TEST_CASE("those who connect and say nothing do not keep others from being answe
     silent.front().send("GET /he");
     REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
     // And they are not kept for ever.
-    const harness::Stopwatch stopwatch;
-    REQUIRE(silent.front().receive_until_end().bytes.empty());
-    REQUIRE_FALSE(silent.front().receive_until_end().ending == harness::Ending::silence);
-    REQUIRE(stopwatch.elapsed() < harness::patience());
+    const harness::Received received = silent.front().receive_until_end();
+    REQUIRE(received.bytes.empty());
+    REQUIRE(received.ending != harness::Ending::silence);
 }
 
 TEST_CASE("an address that is in use is named in the complaint") {

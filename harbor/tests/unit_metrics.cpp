@@ -13,6 +13,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -188,7 +189,7 @@ TEST_CASE("a duration is counted in the first bucket that it is not longer than"
         histogram.observe(bound + 1ns);
         REQUIRE(histogram.count_in_bucket(i) == 2);
         REQUIRE(histogram.count_in_bucket(i + 1) == 1);
-        REQUIRE(histogram.sum_in_seconds() == Approx(3 * Histogram::bounds[i]));
+        REQUIRE(std::abs(histogram.sum_in_seconds() - 3 * Histogram::bounds[i]) < 1e-9);
     }
     Histogram histogram;
     histogram.observe(0ns);
@@ -223,7 +224,7 @@ TEST_CASE("a histogram on the page is cumulative and sums up all workers") {
     }
     REQUIRE(page.samples(dial + "_bucket").size() == Histogram::bounds.size() + 1);
     REQUIRE(page.value(dial + "_count") == 4);
-    REQUIRE(page.value(dial + "_sum") == Approx(3600.0034));
+    REQUIRE(std::abs(page.value(dial + "_sum") - 3600.0034) < 1e-5);
     REQUIRE(page.value("harbor_connection_duration_seconds_bucket", {{"le", "1"}}) == 0);
     REQUIRE(page.value("harbor_connection_duration_seconds_bucket", {{"le", "2.5"}}) == 1);
     REQUIRE(page.value("harbor_connection_duration_seconds_count") == 1);
