@@ -90,8 +90,8 @@ asio::awaitable<void> serve_until_signalled(tcp::acceptor acceptor, asio::signal
 
     const auto grace = balancer.config.shutdown_grace;
     std::ostringstream text;
-    text << "draining: " << balancer.inflight.taken() << " connections have " << grace.count()
-         << " ms to finish\n";
+    text << "draining: connections open: " << balancer.inflight.taken()
+         << ", milliseconds to finish: " << grace.count() << '\n';
     std::cerr << text.str();
     workers.drain();
 
@@ -101,7 +101,7 @@ asio::awaitable<void> serve_until_signalled(tcp::acceptor acceptor, asio::signal
 
     const unsigned left = balancer.inflight.taken();
     if (left > 0) {
-        std::cerr << "cut " + std::to_string(left) + " connections that had not finished\n";
+        std::cerr << "cut: connections that had not finished: " + std::to_string(left) + '\n';
         workers.cut();
         co_await workers.drained();
     }
@@ -122,14 +122,21 @@ void run(const Config& config) {
     // From here on a signal is an event like any other. Before the ports are open, so that none comes too
     // early.
     asio::signal_set signals(context, SIGINT, SIGTERM);
-    auto admin = listen_on(context.get_executor(), resolve(config.metrics_listen).front());
-    auto acceptor = listen_on(context.get_executor(), resolve(config.listen).front());
+    const auto endpoint = resolve(config.listen, "LB_ADDR").front();
+    const auto metrics_endpoint = resolve(config.metrics_listen, "LB_METRICS_ADDR").front();
+    auto admin = listen_on(context.get_executor(), metrics_endpoint);
+    auto acceptor = listen_on(context.get_executor(), endpoint);
     std::cerr << "metrics on " << admin.local_endpoint() << '\n';
     std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
 
     asio::co_spawn(context, answer_admin_requests(std::move(admin), balancer), asio::detached);
     asio::co_spawn(context, serve_until_signalled(std::move(acceptor), signals, balancer, workers),
-                   [&context](const std::exception_ptr&) { context.stop(); });
+                   [&context](const std::exception_ptr& failure) {
+                       context.stop();
+                       if (failure) {
+                           std::rethrow_exception(failure); // out of run(), below
+                       }
+                   });
     context.run(); // returns when the last connection is gone: monitoring is answered until then
 }
 

@@ -5,36 +5,25 @@
 
 #include <asio/io_context.hpp>
 
-#include <system_error>
+#include <string>
 
 namespace harbor {
 
 using asio::ip::tcp;
 
-Endpoints resolve(const Address& address) {
+Endpoints resolve(const Address& address, std::string_view variable) {
     asio::io_context context;
     tcp::resolver resolver(context);
     asio::error_code error;
     const auto results =
         resolver.resolve(address.host.empty() ? "0.0.0.0" : address.host, address.port, error);
     if (error) {
-        throw std::system_error(error, "'" + to_text(address) + "' does not resolve");
+        throw ConfigError(std::string(variable) + ": '" + to_text(address) +
+                          "' does not resolve: " + error.message());
     }
     return {results.begin(), results.end()};
 }
 
-namespace {
-
-Endpoints resolve_backend(const Address& address) {
-    try {
-        return resolve(address);
-    } catch (const std::system_error& failure) {
-        throw ConfigError(std::string("BACKENDS: ") + failure.what());
-    }
-}
-
-} // namespace
-
-Backend::Backend(const Address& address) : name(to_text(address)), endpoints(resolve_backend(address)) {}
+Backend::Backend(const Address& address) : name(to_text(address)), endpoints(resolve(address, "BACKENDS")) {}
 
 } // namespace harbor

@@ -22,7 +22,8 @@ int main() {
 
         // One thread runs everything, so nothing here needs a lock. The 1 tells Asio so.
         asio::io_context context(1);
-        auto acceptor = harbor::listen_on(context.get_executor(), harbor::resolve(config.listen).front());
+        const auto endpoint = harbor::resolve(config.listen, "LB_ADDR").front();
+        auto acceptor = harbor::listen_on(context.get_executor(), endpoint);
         std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
         asio::co_spawn(context, harbor::accept_clients(std::move(acceptor), backend), asio::detached);
         context.run(); // returns when no coroutine is left to resume: never, here

@@ -28,7 +28,8 @@ int main() {
 
         // This thread only accepts. The 1 tells Asio that no other thread runs this io_context.
         asio::io_context context(1);
-        auto acceptor = harbor::listen_on(context.get_executor(), harbor::resolve(config.listen).front());
+        const auto endpoint = harbor::resolve(config.listen, "LB_ADDR").front();
+        auto acceptor = harbor::listen_on(context.get_executor(), endpoint);
         std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
         asio::co_spawn(context, harbor::accept_clients(std::move(acceptor), pool, workers), asio::detached);
         context.run(); // returns when no coroutine is left to resume: never, here

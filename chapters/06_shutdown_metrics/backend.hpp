@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace harbor {
@@ -16,9 +17,9 @@ namespace harbor {
 /// What an address stands for: one or more IP addresses, each with the port, in the order to try them.
 using Endpoints = std::vector<asio::ip::tcp::endpoint>;
 
-/// Looks the host up, once; blocks while DNS is asked. Throws std::system_error when the name does not
-/// resolve.
-Endpoints resolve(const Address& address);
+/// Looks the host up, once; blocks while DNS is asked. Throws a ConfigError that names `variable`, where the
+/// address comes from, when there is no such host.
+Endpoints resolve(const Address& address, std::string_view variable);
 
 struct Backend {
     /// Resolves the address. Throws ConfigError when there is no such host.

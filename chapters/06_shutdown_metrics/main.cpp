@@ -36,16 +36,22 @@ int main() {
         // From here on a signal is an event like any other. Before the ports are open, so that none comes too
         // early.
         asio::signal_set signals(context, SIGINT, SIGTERM);
-        auto admin =
-            harbor::listen_on(context.get_executor(), harbor::resolve(config.metrics_listen).front());
-        auto acceptor = harbor::listen_on(context.get_executor(), harbor::resolve(config.listen).front());
+        const auto endpoint = harbor::resolve(config.listen, "LB_ADDR").front();
+        const auto metrics_endpoint = harbor::resolve(config.metrics_listen, "LB_METRICS_ADDR").front();
+        auto admin = harbor::listen_on(context.get_executor(), metrics_endpoint);
+        auto acceptor = harbor::listen_on(context.get_executor(), endpoint);
         std::cerr << "metrics on " << admin.local_endpoint() << '\n';
         std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
 
         asio::co_spawn(context, harbor::answer_admin_requests(std::move(admin), balancer), asio::detached);
         asio::co_spawn(context,
                        harbor::serve_until_signalled(std::move(acceptor), signals, balancer, workers),
-                       [&context](const std::exception_ptr&) { context.stop(); });
+                       [&context](const std::exception_ptr& failure) {
+                           context.stop();
+                           if (failure) {
+                               std::rethrow_exception(failure); // out of run(), below
+                           }
+                       });
         context.run(); // returns when the last connection is gone: monitoring is answered until then
         return 0;
     } catch (const harbor::ConfigError& error) {

@@ -88,6 +88,17 @@ TEST_CASE("a bad value of LB_ADDR is refused by name") {
                 .names({"LB_ADDR", value, "host:port"}));
 }
 
+TEST_CASE("a host in LB_ADDR that does not resolve is refused by name") {
+    const std::string value = "no..such.host:9090";
+    INFO(lesson(
+        "the program was started with LB_ADDR='" + value + "', a host that cannot exist",
+        "the lookup fails like a bind: the program says that it cannot listen, not which variable is wrong",
+        "chapter 02, Configuration"));
+
+    REQUIRE(run_expecting_refusal({{"BACKENDS", "127.0.0.1:9001"}, {"LB_ADDR", value}})
+                .names({"LB_ADDR", value}));
+}
+
 TEST_CASE("bad configuration is found before anything is bound") {
     INFO(lesson("LB_ADDR named a port that was taken, and BACKENDS made no sense: it is BACKENDS that has to "
                 "be refused",

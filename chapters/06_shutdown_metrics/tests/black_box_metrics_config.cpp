@@ -39,6 +39,18 @@ TEST_CASE("a bad metrics address is refused") {
     REQUIRE(refusal.names({"LB_METRICS_ADDR", value, "host:port"}));
 }
 
+TEST_CASE("a host in LB_METRICS_ADDR that does not resolve is refused by name") {
+    const std::string value = "no..such.host:9100";
+    INFO(lesson(
+        "LB_METRICS_ADDR was '" + value + "', a host that cannot exist",
+        "the lookup fails like a bind: the program says that it cannot listen, not which variable is wrong",
+        "chapter 06, Configuration"));
+
+    const Refusal refusal = run_expecting_refusal({{"BACKENDS", "127.0.0.1:9"}, {"LB_METRICS_ADDR", value}});
+
+    REQUIRE(refusal.names({"LB_METRICS_ADDR", value}));
+}
+
 TEST_CASE("a metrics port that is taken ends the program and is named") {
     INFO(lesson("another server was listening on LB_METRICS_ADDR",
                 "the program runs on without metrics, or does not say which of its two addresses is taken",

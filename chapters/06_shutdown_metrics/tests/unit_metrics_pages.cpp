@@ -133,7 +133,7 @@ TEST_CASE("a backend's name is escaped in both pages") {
     harbor::Config config;
     config.backends = {{"127.0.0.1", "\n1001"}};
     try {
-        harbor::resolve(config.backends.front());
+        harbor::resolve(config.backends.front(), "BACKENDS");
     } catch (const std::exception&) {
         SUCCEED("this system's resolver is stricter");
         return;
