@@ -1,7 +1,7 @@
 // The pool is the only thing that the threads share, so it is the only place that has to think about threads.
 //
 // The set of backends never changes after the start: any number of threads may read it without a lock. What
-// changes are // the counts of connections and the cooldowns, which are atomic, and whatever the strategy
+// changes are the counts of connections and the cooldowns, which are atomic, and whatever the strategy
 // remembers.
 //
 // Why a vector: picking needs the n-th backend, a step of one multiplication, and going through all of them

@@ -72,6 +72,15 @@ asio::awaitable<void> converse(tcp::socket& scraper, const Balancer& balancer) {
     }
     co_await asio::async_write(scraper, asio::buffer(reply),
                                asio::redirect_error(asio::use_awaitable, error));
+
+    // To close a socket with unread bytes sends a reset, which may overtake the reply (RFC 9112,
+    // section 9.6). So our end of the stream goes first, and what still comes is read and thrown away.
+    scraper.shutdown(tcp::socket::shutdown_send, error);
+    request.resize(longest_head);
+    while (!error) {
+        co_await scraper.async_read_some(asio::buffer(request),
+                                         asio::redirect_error(asio::use_awaitable, error));
+    }
 }
 
 asio::awaitable<void> serve_scraper(tcp::socket scraper, const Balancer& balancer) {
@@ -87,8 +96,8 @@ std::string admin_reply(std::string_view head, const Balancer& balancer) {
     const std::string_view line = head.substr(0, head.find("\r\n"));
     const std::size_t first = line.find(' ');
     const std::size_t second = line.find(' ', first + 1);
-    if (first == std::string_view::npos || second == std::string_view::npos ||
-        !line.substr(second + 1).starts_with("HTTP/1.")) {
+    const std::string_view version = second == std::string_view::npos ? "" : line.substr(second + 1);
+    if (first == 0 || (version != "HTTP/1.0" && version != "HTTP/1.1")) {
         return refusal("400 Bad Request");
     }
     const std::string_view target = line.substr(first + 1, second - first - 1);

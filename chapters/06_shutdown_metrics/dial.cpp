@@ -79,6 +79,9 @@ asio::awaitable<Lease> dial(tcp::socket& socket, Balancer& balancer) {
             set_options(socket, balancer.config);
             co_return lease;
         }
+        if (error == asio::error::operation_aborted) {
+            break; // cut: the backend has not failed, it was not waited for
+        }
         ++balancer.metrics.dial_failures;
         ++lease->dial_failures;
         if (!out_of_resources(error)) {

@@ -91,8 +91,8 @@ asio::awaitable<void> serve_until_signalled(tcp::acceptor acceptor, asio::signal
 
     const auto grace = balancer.config.shutdown_grace;
     std::ostringstream text;
-    text << "draining: " << balancer.inflight.taken() << " connections have " << grace.count()
-         << " ms to finish\n";
+    text << "draining: connections open: " << balancer.inflight.taken()
+         << ", milliseconds to finish: " << grace.count() << '\n';
     std::cerr << text.str();
     workers.drain();
 
@@ -102,7 +102,7 @@ asio::awaitable<void> serve_until_signalled(tcp::acceptor acceptor, asio::signal
 
     const unsigned left = balancer.inflight.taken();
     if (left > 0) {
-        std::cerr << "cut " + std::to_string(left) + " connections that had not finished\n";
+        std::cerr << "cut: connections that had not finished: " + std::to_string(left) + '\n';
         workers.cut();
         co_await workers.drained();
     }

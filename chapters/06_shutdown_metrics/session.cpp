@@ -13,6 +13,8 @@
 
 #include <asio/experimental/awaitable_operators.hpp>
 
+#include <exception>
+
 namespace harbor {
 
 using asio::experimental::awaitable_operators::operator&&;
@@ -23,22 +25,30 @@ namespace {
 
 /// Dials a backend and relays both ways until both directions have ended, or have been idle for too long.
 asio::awaitable<void> converse(tcp::socket& client, tcp::socket& backend, Balancer& balancer) {
-    set_options(client, balancer.config);
+    try {
+        set_options(client, balancer.config);
 
-    // Dial at once, without waiting for the client's first byte: in many protocols (SMTP, MySQL, SSH) the
-    // server speaks first. Bytes that the client sends meanwhile wait in the kernel.
-    // The lease counts as in flight for as long as this coroutine lives.
-    const Lease lease = co_await dial(backend, balancer);
-    if (!lease) {
-        co_return;
-    }
+        // Dial at once, without waiting for the client's first byte: in many protocols (SMTP, MySQL, SSH) the
+        // server speaks first. Bytes that the client sends meanwhile wait in the kernel.
+        // The lease counts as in flight for as long as this coroutine lives.
+        const Lease lease = co_await dial(backend, balancer);
+        if (!lease) {
+            co_return;
+        }
 
-    IdleDeadline deadline(client.get_executor(), balancer.config.io_timeout);
-    const auto first = co_await ((relay(client, backend, deadline) && relay(backend, client, deadline)) ||
-                                 deadline.passed());
-    if (first.index() == 1) {
-        // Neither peer has ended the stream, so neither may see an end: it could take it for the whole
-        // answer.
+        IdleDeadline deadline(client.get_executor(), balancer.config.io_timeout);
+        const auto first = co_await ((relay(client, backend, deadline) && relay(backend, client, deadline)) ||
+                                     deadline.passed());
+        if (first.index() == 1) {
+            // Neither peer has ended the stream, so neither may see an end: it could take it for the whole
+            // answer.
+            reset(client);
+            reset(backend);
+        }
+    } catch (const std::exception&) {
+        // A strategy of somebody's own has thrown, or memory has run out. It must not leave this coroutine:
+        // the race in serve() waits for the first of the two that succeeds, so a client would be held, by
+        // nobody, until the cut.
         reset(client);
         reset(backend);
     }

@@ -65,7 +65,8 @@ TEST_CASE("a head that is no request is bad") {
     const std::string head = GENERATE(
         as<std::string>(), "", "\r\n\r\n", " \r\n\r\n", "GET\r\n\r\n", "GET /metrics\r\n\r\n",
         "GET /metrics \r\n\r\n", "GET  /metrics HTTP/1.1\r\n\r\n", "GET /metrics HTTP/2.0\r\n\r\n",
-        "GET /metrics http/1.1\r\n\r\n", "GET /metrics SIP/1.1\r\n\r\n", "/metrics HTTP/1.1\r\n\r\n");
+        "GET /metrics http/1.1\r\n\r\n", " /metrics HTTP/1.1\r\n\r\n", "GET /metrics HTTP/1.1 extra\r\n\r\n",
+        "GET /metrics HTTP/1.\r\n\r\n", "GET /metrics SIP/1.1\r\n\r\n", "/metrics HTTP/1.1\r\n\r\n");
     INFO(harness::printable(head));
     INFO(lesson("a head that is no HTTP/1 request was answered",
                 "a missing part of the request line is not noticed",
