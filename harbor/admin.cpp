@@ -20,6 +20,8 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <sstream>
+#include <system_error>
 
 namespace harbor {
 
@@ -56,6 +58,19 @@ bool wants_json(std::string_view head) {
            std::string::npos;
 }
 
+/// Why no client should be sent here, or null.
+const char* not_ready(const Balancer& balancer) {
+    if (balancer.draining) {
+        return "draining\n";
+    }
+    const auto backends = balancer.pool.backends();
+    const auto now = Clock::now();
+    const bool all_cooling = std::all_of(backends.begin(), backends.end(), [now](const Backend& backend) {
+        return backend.cooldown.cooling(now);
+    });
+    return all_cooling ? "no backend in rotation\n" : nullptr;
+}
+
 asio::awaitable<void> converse(tcp::socket& scraper, const Balancer& balancer) {
     std::string request;
     asio::error_code error;
@@ -90,6 +105,16 @@ asio::awaitable<void> serve_scraper(tcp::socket scraper, const Balancer& balance
 
 } // namespace
 
+tcp::acceptor listen_for_admin(const asio::any_io_executor& executor, const tcp::endpoint& endpoint) {
+    try {
+        return {executor, endpoint};
+    } catch (const std::system_error& failure) {
+        std::ostringstream text;
+        text << "cannot listen on " << endpoint;
+        throw std::system_error(failure.code(), text.str());
+    }
+}
+
 std::string admin_reply(std::string_view head, const Balancer& balancer) {
     // method SP target SP version (RFC 9112, section 3)
     const std::string_view line = head.substr(0, head.find("\r\n"));
@@ -99,12 +124,21 @@ std::string admin_reply(std::string_view head, const Balancer& balancer) {
     if (first == 0 || (version != "HTTP/1.0" && version != "HTTP/1.1")) {
         return refusal("400 Bad Request");
     }
-    const std::string_view target = line.substr(first + 1, second - first - 1);
-    if (target.substr(0, target.find('?')) != "/metrics") {
+    std::string_view path = line.substr(first + 1, second - first - 1);
+    path = path.substr(0, path.find('?'));
+    if (path != "/metrics" && path != "/healthz" && path != "/readyz") {
         return refusal("404 Not Found");
     }
     if (line.substr(0, first) != "GET") {
         return refusal("405 Method Not Allowed");
+    }
+    if (path == "/healthz") {
+        return http_reply("200 OK", "text/plain", "ok\n"); // whoever can answer is up
+    }
+    if (path == "/readyz") {
+        const char* obstacle = not_ready(balancer);
+        return obstacle == nullptr ? http_reply("200 OK", "text/plain", "ready\n")
+                                   : http_reply("503 Service Unavailable", "text/plain", obstacle);
     }
     return wants_json(head) ? http_reply("200 OK", "application/json", metrics_as_json(balancer))
                             : http_reply("200 OK", "text/plain; version=0.0.4", metrics_as_text(balancer));

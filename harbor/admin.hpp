@@ -1,8 +1,9 @@
-// The endpoint that monitoring asks: GET /metrics.
+// The endpoint that monitoring asks: GET /metrics, /healthz, /readyz.
 #pragma once
 
 #include "balancer.hpp"
 
+#include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/ip/tcp.hpp>
 
@@ -10,6 +11,11 @@
 #include <string_view>
 
 namespace harbor {
+
+/// Binds and listens. Throws std::system_error, naming the endpoint and the reason, when that is not
+/// possible.
+asio::ip::tcp::acceptor listen_for_admin(const asio::any_io_executor& executor,
+                                         const asio::ip::tcp::endpoint& endpoint);
 
 /// Answers one HTTP request on each connection, for ever. Runs on the acceptor's executor; the balancer must
 /// outlive it.

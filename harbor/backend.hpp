@@ -3,11 +3,11 @@
 
 #include "config.hpp"
 #include "cooldown.hpp"
-#include "metrics.hpp"
 
 #include <asio/ip/tcp.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +33,7 @@ struct Backend {
 
     Cooldown cooldown;
 
-    Counter picks;
-    Counter dial_failures;
+    std::size_t index = 0; // its place in the pool, and in each worker's metrics
 };
 
 } // namespace harbor

@@ -1,4 +1,4 @@
-// What all connections share.
+// What all workers share.
 #pragma once
 
 #include "config.hpp"
@@ -6,14 +6,24 @@
 #include "metrics.hpp"
 #include "pool.hpp"
 
+#include <atomic>
+#include <deque>
+
 namespace harbor {
 
-/// One for the process. Every part is either constant or thread-safe, and outlives all connections.
+/// One for the process. Every part is either constant or thread-safe, and outlives all workers.
 struct Balancer {
+    explicit Balancer(const Config& its_config) : config(its_config) {
+        for (unsigned i = 0; i < config.threads; ++i) {
+            metrics.emplace_back(config.backends.size());
+        }
+    }
+
     const Config config;
     Pool pool{config.backends, make_strategy(config.strategy), config.backend_cooldown};
     InflightLimit inflight{config.max_inflight};
-    Metrics metrics{};
+    std::deque<WorkerMetrics> metrics; // one for each worker, which alone writes to it
+    std::atomic<bool> draining{false};
 };
 
 } // namespace harbor

@@ -1,10 +1,12 @@
-// Reading the environment: each variable through a function that either returns a usable value or says what
-// is wrong.
+// Reading the settings: each variable through a function that either returns a usable value or says what is
+// wrong.
 #include "config.hpp"
 
+#include "printable.hpp"
 #include "strategy.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -17,15 +19,27 @@ namespace {
 
 constexpr auto dev_seed = "127.0.0.1:9001,127.0.0.1:9002";
 
-[[noreturn]] void reject(std::string_view name, std::string_view value, std::string_view expected) {
-    std::string text(name);
-    text.append("='").append(value).append("' is not valid: expected ").append(expected);
-    throw ConfigError(text);
+// In the order of LogLevel.
+constexpr std::array<std::string_view, 7> level_names{"trace", "debug",    "info", "warn",
+                                                      "error", "critical", "off"};
+
+/// Where the values are, and what they are called when one of them is wrong.
+struct Source {
+    const Environment& environment;
+    const SetByFlag& set_by_flag;
+};
+
+[[noreturn]] void reject(const Source& source, const char* name, std::string_view value,
+                         std::string_view expected) {
+    const char* flag = source.set_by_flag ? source.set_by_flag(name) : nullptr;
+    std::string text = flag == nullptr ? std::string(name) + '=' : std::string(flag) + ' ';
+    text.append("'").append(value).append("' is not valid: expected ").append(expected);
+    throw ConfigError(printable(text)); // the value may hold anything, also a line end
 }
 
 /// An unset variable is absent. An empty one is a value, and has to be a valid one.
-std::optional<std::string> variable(const Environment& environment, const char* name) {
-    const char* value = environment(name);
+std::optional<std::string> variable(const Source& source, const char* name) {
+    const char* value = source.environment(name);
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
@@ -56,32 +70,33 @@ std::optional<Address> parse_address(std::string_view text, std::int64_t lowest_
     return Address{std::string(host), std::string(text.substr(colon + 1))};
 }
 
-Address read_listen_address(const Environment& environment, const char* name, const Address& fallback) {
-    const auto text = variable(environment, name);
+Address read_listen_address(const Source& source, const char* name, const Address& fallback) {
+    const auto text = variable(source, name);
     if (!text) {
         return fallback;
     }
     const auto address = parse_address(*text, 0);
     if (!address) {
-        reject(name, *text, "host:port or :port, with a port from 0 to 65535 (0 takes any free one)");
+        reject(source, name, *text, "host:port or :port, with a port from 0 to 65535 (0 takes any free one)");
     }
     return *address;
 }
 
-std::vector<Address> read_backends(std::string_view text) {
+std::vector<Address> read_backends(const Source& source, std::string_view text) {
     std::vector<Address> backends;
     for (std::size_t start = 0; start <= text.size();) {
         const std::size_t comma = std::min(text.find(',', start), text.size());
         const std::string_view entry = text.substr(start, comma - start);
         const auto address = parse_address(entry, 1);
         if (!address || address->host.empty()) {
-            reject("BACKENDS", text,
+            reject(source, "BACKENDS", text,
                    "host:port[,host:port...], each with a port from 1 to 65535; the entry '" +
                        std::string(entry) + "' is not one");
         }
         const auto same = [&](const Address& other) { return to_text(other) == to_text(*address); };
         if (std::any_of(backends.begin(), backends.end(), same)) {
-            reject("BACKENDS", text, "each backend once; '" + std::string(entry) + "' is there twice");
+            reject(source, "BACKENDS", text,
+                   "each backend once; '" + std::string(entry) + "' is there twice");
         }
         backends.push_back(*address);
         start = comma + 1;
@@ -90,73 +105,93 @@ std::vector<Address> read_backends(std::string_view text) {
 }
 
 /// The value of a number from `lowest` to `highest`, or `fallback` when the variable is not set.
-std::int64_t read_number(const Environment& environment, const char* name, std::int64_t fallback,
-                         std::int64_t lowest, std::int64_t highest) {
-    const auto text = variable(environment, name);
+std::int64_t read_number(const Source& source, const char* name, std::int64_t fallback, std::int64_t lowest,
+                         std::int64_t highest) {
+    const auto text = variable(source, name);
     if (!text) {
         return fallback;
     }
     const auto value = number(*text, lowest, highest);
     if (!value) {
-        reject(name, *text,
+        reject(source, name, *text,
                "a whole number from " + std::to_string(lowest) + " to " + std::to_string(highest));
     }
     return *value;
 }
 
-std::chrono::milliseconds read_duration(const Environment& environment, const char* name,
+std::chrono::milliseconds read_duration(const Source& source, const char* name,
                                         std::chrono::milliseconds fallback, std::int64_t lowest = 0) {
     constexpr std::int64_t a_day = 24 * 60 * 60 * 1000;
-    return std::chrono::milliseconds(read_number(environment, name, fallback.count(), lowest, a_day));
+    return std::chrono::milliseconds(read_number(source, name, fallback.count(), lowest, a_day));
 }
 
-bool read_flag(const Environment& environment, const char* name, bool fallback) {
-    const auto text = variable(environment, name);
+bool read_flag(const Source& source, const char* name, bool fallback) {
+    const auto text = variable(source, name);
     if (!text) {
         return fallback;
     }
     if (*text != "1" && *text != "0" && *text != "true" && *text != "false") {
-        reject(name, *text, "1, 0, true or false");
+        reject(source, name, *text, "1, 0, true or false");
     }
     return *text == "1" || *text == "true";
 }
 
+LogLevel read_level(const Source& source, const char* name, LogLevel fallback) {
+    const auto text = variable(source, name);
+    if (!text) {
+        return fallback;
+    }
+    const auto* found = std::find(level_names.begin(), level_names.end(), *text);
+    if (found == level_names.end()) {
+        reject(source, name, *text, "trace, debug, info, warn, error, critical or off");
+    }
+    return static_cast<LogLevel>(found - level_names.begin());
+}
+
 } // namespace
+
+std::string_view to_text(LogLevel level) {
+    return level_names[static_cast<std::size_t>(level)];
+}
 
 std::string to_text(const Address& address) {
     const bool v6 = address.host.find(':') != std::string::npos;
     return (v6 ? '[' + address.host + ']' : address.host) + ':' + address.port;
 }
 
-Config read_config(const Environment& environment) {
+Config read_config(const Environment& environment, const SetByFlag& set_by_flag) {
+    const Source source{environment, set_by_flag};
     Config config;
-    config.listen = read_listen_address(environment, "LB_ADDR", config.listen);
-    config.dev_seed = read_flag(environment, "LB_ALLOW_DEV_SEED", false);
-    const auto backends = variable(environment, "BACKENDS");
+    config.listen = read_listen_address(source, "LB_ADDR", config.listen);
+    config.dev_seed = read_flag(source, "LB_ALLOW_DEV_SEED", false);
+    const auto backends = variable(source, "BACKENDS");
     if (!backends && !config.dev_seed) {
-        throw ConfigError("BACKENDS is not set: expected host:port[,host:port...], "
+        throw ConfigError("BACKENDS is not set: expected host:port[,host:port...], here or as --backends, "
                           "or LB_ALLOW_DEV_SEED=1 to try the balancer out with " +
                           std::string(dev_seed));
     }
     config.dev_seed = !backends;
-    config.backends = read_backends(backends.value_or(dev_seed));
-    config.strategy = variable(environment, "STRATEGY").value_or(config.strategy);
+    config.backends = read_backends(source, backends.value_or(dev_seed));
+    config.strategy = variable(source, "STRATEGY").value_or(config.strategy);
     if (make_strategy(config.strategy) == nullptr) {
-        reject("STRATEGY", config.strategy, "round-robin (rr), least-connections (lc) or power-of-two (p2c)");
+        reject(source, "STRATEGY", config.strategy,
+               "round-robin (rr), least-connections (lc) or power-of-two (p2c)");
     }
     const unsigned cores = std::max(1U, std::thread::hardware_concurrency()); // 0 where it cannot be told
-    config.threads = static_cast<unsigned>(read_number(environment, "LB_THREADS", cores, 1, 1024));
-    config.dial_timeout = read_duration(environment, "LB_DIAL_TIMEOUT_MS", config.dial_timeout, 1);
+    config.threads = static_cast<unsigned>(read_number(source, "LB_THREADS", cores, 1, 1024));
+    config.dial_timeout = read_duration(source, "LB_DIAL_TIMEOUT_MS", config.dial_timeout, 1);
     config.dial_retries =
-        static_cast<unsigned>(read_number(environment, "LB_DIAL_RETRIES", config.dial_retries, 0, 100));
-    config.backend_cooldown = read_duration(environment, "LB_BACKEND_COOLDOWN_MS", config.backend_cooldown);
-    config.io_timeout = read_duration(environment, "LB_IO_TIMEOUT_MS", config.io_timeout);
+        static_cast<unsigned>(read_number(source, "LB_DIAL_RETRIES", config.dial_retries, 0, 100));
+    config.backend_cooldown = read_duration(source, "LB_BACKEND_COOLDOWN_MS", config.backend_cooldown);
+    config.io_timeout = read_duration(source, "LB_IO_TIMEOUT_MS", config.io_timeout);
     config.max_inflight =
-        static_cast<unsigned>(read_number(environment, "LB_MAX_INFLIGHT", config.max_inflight, 1, 1000000));
-    config.tcp_keepalive = read_duration(environment, "LB_TCP_KEEPALIVE_MS", config.tcp_keepalive);
-    config.tcp_nodelay = read_flag(environment, "LB_TCP_NODELAY", config.tcp_nodelay);
-    config.shutdown_grace = read_duration(environment, "LB_SHUTDOWN_GRACE_MS", config.shutdown_grace);
-    config.metrics_listen = read_listen_address(environment, "LB_METRICS_ADDR", config.metrics_listen);
+        static_cast<unsigned>(read_number(source, "LB_MAX_INFLIGHT", config.max_inflight, 1, 1000000));
+    config.tcp_keepalive = read_duration(source, "LB_TCP_KEEPALIVE_MS", config.tcp_keepalive);
+    config.tcp_nodelay = read_flag(source, "LB_TCP_NODELAY", config.tcp_nodelay);
+    config.shutdown_grace = read_duration(source, "LB_SHUTDOWN_GRACE_MS", config.shutdown_grace);
+    config.metrics_listen = read_listen_address(source, "LB_METRICS_ADDR", config.metrics_listen);
+    config.log_level = read_level(source, "LB_LOG_LEVEL", config.log_level);
+    config.access_log = read_flag(source, "LB_ACCESS_LOG", config.access_log);
     return config;
 }
 

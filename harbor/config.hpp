@@ -1,4 +1,8 @@
-// What the program is told by its environment.
+// What the program is told by its environment, and by flags that stand in for it.
+//
+// Every value goes through read_config(), wherever it comes from: one place judges, with one set of words. A
+// flag is therefore nothing but another value for its variable (options.hpp). The alternative, validators on
+// the flags, would be a second opinion on the same value.
 //
 // All of it is read and judged before anything is bound: a balancer that starts with a setting it
 // misunderstood fails later, under traffic, and far from the cause. So there are no silent defaults for bad
@@ -9,6 +13,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace harbor {
@@ -21,6 +26,12 @@ struct Address {
 
 /// `host:port`, with brackets around an IPv6 host.
 std::string to_text(const Address& address);
+
+/// How much is worth a line in the log: a level and everything above it.
+enum class LogLevel { trace, debug, info, warn, error, critical, off };
+
+/// Its name, as LB_LOG_LEVEL takes it.
+std::string_view to_text(LogLevel level);
 
 struct Config {
     Address listen{"", "9090"}; // LB_ADDR
@@ -37,9 +48,12 @@ struct Config {
     bool tcp_nodelay = true; // LB_TCP_NODELAY
     std::chrono::milliseconds shutdown_grace{5000}; // LB_SHUTDOWN_GRACE_MS; 0 = cut at once
     Address metrics_listen{"127.0.0.1", "9100"}; // LB_METRICS_ADDR
+    LogLevel log_level = LogLevel::info; // LB_LOG_LEVEL
+    bool access_log = false; // LB_ACCESS_LOG; a line for each connection that has ended
 };
 
-/// A setting that cannot be used. The text names the variable, its value and the form expected.
+/// A setting that cannot be used. The text is one line, and names the variable or the flag, its value and the
+/// form expected.
 struct ConfigError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -47,7 +61,11 @@ struct ConfigError : std::runtime_error {
 /// Finds a variable's value, or a null pointer; std::getenv in the program, anything else in a test.
 using Environment = std::function<const char*(const char* name)>;
 
-/// Reads the whole configuration, or throws ConfigError.
-Config read_config(const Environment& environment);
+/// Finds the flag that has set a variable, or a null pointer when no flag has.
+using SetByFlag = std::function<const char*(const char* name)>;
+
+/// Reads the whole configuration, or throws ConfigError. A complaint names the flag where `set_by_flag` knows
+/// one, and otherwise the variable.
+Config read_config(const Environment& environment, const SetByFlag& set_by_flag = {});
 
 } // namespace harbor

@@ -1,92 +1,133 @@
 // Dialling is the only moment when a failure can be hidden from the client: not one byte has been passed on
 // yet, so another backend can take over. Once a byte has been sent, nobody can know whether the backend has
 // acted on it, and to send it to a second one could buy the book twice.
+//
+// It belongs to the data plane, and not to Asio, because a socket that is dialled here is in the ready set
+// already when the relay starts: a short connection is registered once, not twice.
 #include "dial.hpp"
 
+#include "balancer.hpp"
 #include "socket_options.hpp"
+#include "worker.hpp"
 
-#include <asio/experimental/awaitable_operators.hpp>
-#include <asio/redirect_error.hpp>
-#include <asio/steady_timer.hpp>
-#include <asio/use_awaitable.hpp>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <cerrno>
-#include <variant>
+#include <chrono>
+#include <utility>
 #include <vector>
 
 namespace harbor {
 
-using asio::experimental::awaitable_operators::operator||;
-using asio::ip::tcp;
-
 namespace {
 
-/// Tries one address after the other. asio::async_connect does that too, but it hides why a socket could not
-/// be opened.
-asio::awaitable<asio::error_code> connect_to_any(tcp::socket& socket, const Endpoints& endpoints) {
-    asio::error_code error = asio::error::not_found;
-    for (const tcp::endpoint& endpoint : endpoints) {
-        socket.close(error); // the address before, or the backend before
-        socket.open(endpoint.protocol(), error);
-        if (!error) {
-            co_await socket.async_connect(endpoint, asio::redirect_error(asio::use_awaitable, error));
-        }
-        if (!error) {
+/// Waits at both sockets: for the backend to answer, or for the client to go.
+struct NewsOfEither {
+    Connection& connection;
+
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> waiter) const {
+        connection.backend.writer = waiter;
+        connection.client.reader = waiter;
+    }
+    void await_resume() const {
+        connection.backend.writer = {};
+        connection.client.reader = {};
+    }
+};
+
+/// Connects to one address. The result is 0, or the errno of the failure; ECANCELED when there is no client
+/// any more.
+Task<int> connect(Connection& connection, const asio::ip::tcp::endpoint& endpoint) {
+    Descriptor descriptor(
+        ::socket(endpoint.data()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+    if (!descriptor) {
+        co_return errno;
+    }
+    set_socket_options(descriptor.get(), connection.worker.balancer().config);
+    const int fd = descriptor.get();
+    if (::connect(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) < 0 && errno != EINPROGRESS) {
+        co_return errno;
+    }
+    Socket& backend = connection.backend;
+    backend.open(std::move(descriptor), connection.worker.ready());
+    // A host that drops our packets answers nothing at all, and the kernel would go on for two minutes.
+    while (!backend.writable && !connection.dial_timed_out && !backend.cancelled) {
+        if (connection.client.broken) {
+            connection.end = End::client_reset; // nobody is left to be served
             break;
         }
+        co_await NewsOfEither{connection};
+    }
+    int error = 0;
+    if (connection.end || backend.cancelled) {
+        error = ECANCELED;
+    } else if (!backend.writable) {
+        error = ETIMEDOUT;
+    } else if (backend.broken) {
+        socklen_t length = sizeof error;
+        ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    }
+    if (error != 0 && error != ECANCELED) { // with nobody left to serve, serve() resets it
+        backend.close();
     }
     co_return error;
 }
 
-asio::awaitable<asio::error_code> connect(tcp::socket& socket, const Endpoints& endpoints,
-                                          std::chrono::milliseconds timeout) {
-    asio::steady_timer timer(socket.get_executor(), timeout);
-    // A host that drops our packets answers nothing at all, and the kernel would go on for two minutes (man 7
-    // tcp, tcp_syn_retries). The first of the two to end cancels the other. This costs a few allocations,
-    // once for each dial; a race like this around every read would cost as much for every message.
-    const auto first = co_await (connect_to_any(socket, endpoints) || timer.async_wait(asio::use_awaitable));
-    co_return first.index() == 0 ? std::get<0>(first) : asio::error::timed_out;
-}
-
 /// It was this machine that had nothing left: the backend is not to blame, and must not be punished for it.
-bool out_of_resources(const asio::error_code& error) {
-    // By number: Asio's errors do not all know which std::errc they stand for.
-    const int number = error.category() == asio::error::get_system_category() ? error.value() : 0;
-    return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM ||
-           number == EADDRNOTAVAIL;
+bool out_of_resources(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+           error == EADDRNOTAVAIL;
 }
 
 } // namespace
 
-asio::awaitable<Lease> dial(tcp::socket& socket, Balancer& balancer) {
+Task<bool> dial(Connection& connection) {
+    Worker& worker = connection.worker;
+    Balancer& balancer = worker.balancer();
+    WorkerMetrics& metrics = worker.metrics();
     std::vector<const Backend*> tried;
     for (unsigned attempt = 0; attempt <= balancer.config.dial_retries; ++attempt) {
-        Lease lease = balancer.pool.pick(tried);
+        Lease lease = balancer.pool.pick(tried, worker.now());
         if (!lease) {
             break; // every backend has had its chance
         }
-        ++balancer.metrics.dials;
-        if (attempt > 0) {
-            ++balancer.metrics.retries;
+        ++connection.attempts;
+        metrics.dials.add();
+        metrics.retries.add(attempt > 0 ? 1 : 0);
+        metrics.backends[lease->index].picks.add();
+
+        const Clock::time_point begun = Clock::now();
+        connection.watch_dial(worker.now() + balancer.config.dial_timeout);
+        int error = ECONNREFUSED;
+        for (const auto& endpoint : lease->endpoints) {
+            error = co_await connect(connection, endpoint);
+            if (error == 0 || error == ECANCELED || error == ETIMEDOUT) {
+                break;
+            }
         }
-        const asio::error_code error =
-            co_await connect(socket, lease->endpoints, balancer.config.dial_timeout);
-        if (!error) {
+        if (error == 0) {
+            connection.dial_time = Clock::now() - begun;
+            metrics.dial_seconds.observe(connection.dial_time);
             balancer.pool.dial_succeeded(*lease);
-            set_options(socket, balancer.config);
-            co_return lease;
+            connection.lease = std::move(lease);
+            co_return true;
         }
-        if (error == asio::error::operation_aborted) {
-            break; // cut: the backend has not failed, it was not waited for
+        if (error == ECANCELED) {
+            co_return false;
         }
-        ++balancer.metrics.dial_failures;
-        ++lease->dial_failures;
-        if (!out_of_resources(error)) {
-            balancer.pool.dial_failed(*lease);
+        metrics.dial_failures.add();
+        metrics.backends[lease->index].dial_failures.add();
+        if (out_of_resources(error)) {
+            worker.pipes().clear(); // perhaps this is where the descriptors are
+        } else {
+            balancer.pool.dial_failed(*lease, worker.now());
         }
         tried.push_back(&*lease);
     }
-    co_return Lease();
+    connection.end = End::dial_failed;
+    co_return false;
 }
 
 } // namespace harbor

@@ -20,7 +20,6 @@ public:
     explicit Lease(Backend& backend) : backend_(&backend) {
         // Relaxed: strategies compare the counts, they do not rely on what else a thread has written.
         backend_->in_flight.fetch_add(1, std::memory_order_relaxed);
-        ++backend_->picks;
     }
 
     ~Lease() {
@@ -30,7 +29,10 @@ public:
     }
 
     Lease(Lease&& other) noexcept : backend_(std::exchange(other.backend_, nullptr)) {}
-    Lease& operator=(Lease&&) = delete;
+    Lease& operator=(Lease&& other) noexcept {
+        std::swap(backend_, other.backend_);
+        return *this;
+    }
 
     explicit operator bool() const { return backend_ != nullptr; }
     Backend& operator*() const { return *backend_; }

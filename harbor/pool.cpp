@@ -17,11 +17,17 @@ namespace harbor {
 // Each backend is made in its place and never moves: sessions keep pointers to it.
 Pool::Pool(const std::vector<Address>& addresses, std::unique_ptr<Strategy> strategy,
            std::chrono::milliseconds cooldown)
-    : backends_(addresses.begin(), addresses.end()), strategy_(std::move(strategy)), cooldown_(cooldown) {}
+    : backends_(addresses.begin(), addresses.end()), strategy_(std::move(strategy)), cooldown_(cooldown) {
+    for (std::size_t i = 0; i < backends_.size(); ++i) {
+        backends_[i].index = i;
+    }
+}
 
 Lease Pool::pick(std::span<const Backend* const> tried, Clock::time_point now) {
     for (;;) {
-        std::vector<Backend*> candidates;
+        // One for each thread, so that a pick allocates nothing.
+        thread_local std::vector<Backend*> candidates;
+        candidates.clear();
         Backend* due_soonest = nullptr;
         for (Backend& backend : backends_) {
             if (std::find(tried.begin(), tried.end(), &backend) != tried.end()) {

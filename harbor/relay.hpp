@@ -1,23 +1,18 @@
 // One direction of a connection: bytes from one socket to the other.
 #pragma once
 
-#include "idle_deadline.hpp"
-
-#include <asio/awaitable.hpp>
-#include <asio/ip/tcp.hpp>
+#include "connection.hpp"
+#include "task.hpp"
 
 namespace harbor {
 
-/// Passes every byte from `from` to `to`, in order and once, and then how the stream ended: a clean end as a
-/// half-close of `to`, anything else as a reset of both sockets. Touches the deadline whenever bytes have
-/// moved.
-///
-/// Holds at most one buffer of 64 KiB. The sockets and the deadline belong to the caller and must outlive the
-/// coroutine. Runs on their executor, and only there. Never throws because of the network.
-asio::awaitable<void> relay(asio::ip::tcp::socket& from, asio::ip::tcp::socket& to, IdleDeadline& deadline);
+enum class Direction { client_to_backend, backend_to_client };
 
-/// Closes the socket so that its peer sees a reset, and drops what was not sent yet. Closed sockets are left
-/// alone.
-void reset(asio::ip::tcp::socket& socket);
+/// Passes every byte on, in order and once, and then how the stream ended: a clean end as a half-close of the
+/// other side; after anything else it cancels the connection, with the reason. Ends early, and silently, when
+/// the connection is cancelled by somebody else.
+///
+/// Holds a buffer, or a pipe, only while bytes are in it. Never throws. For the connection's thread.
+Task<> relay(Connection& connection, Direction direction);
 
 } // namespace harbor

@@ -1,69 +1,109 @@
-// A session owns two sockets and lends them to two coroutines.
-//
-// `serve` is their parent: it waits until both have ended, so what they borrow from its frame outlives them,
-// and when it ends nothing of the connection is left. The alternative, two detached coroutines that share the
-// sockets through a shared_ptr, works too, but then nobody knows when the connection is over, and every later
-// chapter has to know.
+// A session is the parent of everything that happens to a connection, and the only one who closes its
+// sockets. It waits until the dial, or both relays, have ended, so what they borrow from its frame outlives
+// them.
 #include "session.hpp"
 
+#include "balancer.hpp"
+#include "connection.hpp"
 #include "dial.hpp"
-#include "idle_deadline.hpp"
 #include "relay.hpp"
-#include "socket_options.hpp"
+#include "worker.hpp"
 
-#include <asio/experimental/awaitable_operators.hpp>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
+#include <chrono>
 #include <exception>
+#include <utility>
 
 namespace harbor {
 
-using asio::experimental::awaitable_operators::operator&&;
-using asio::experimental::awaitable_operators::operator||;
-using asio::ip::tcp;
-
 namespace {
 
-/// Dials a backend and relays both ways until both directions have ended, or have been idle for too long.
-asio::awaitable<void> converse(tcp::socket& client, tcp::socket& backend, Balancer& balancer) {
-    try {
-        set_options(client, balancer.config);
+/// The peer has reset the connection. Socket::broken would not do: it is also set when both directions have
+/// ended cleanly, and then the send buffer is still being delivered.
+bool is_gone(const Socket& socket) {
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    return ::getsockopt(socket.fd(), IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+           info.tcpi_state == TCP_CLOSE;
+}
 
-        // Dial at once, without waiting for the client's first byte: in many protocols (SMTP, MySQL, SSH) the
-        // server speaks first. Bytes that the client sends meanwhile wait in the kernel.
-        // The lease counts as in flight for as long as this coroutine lives.
-        const Lease lease = co_await dial(backend, balancer);
-        if (!lease) {
+/// Waits until the peer's kernel has acknowledged everything that was sent, as long as it goes on taking
+/// some.
+///
+/// A reset drops what is still in the send buffer (RFC 9293, section 3.10.5), so without this wait a backend
+/// that answers and crashes would leave its client with less than the backend had sent.
+Task<> wait_until_delivered(Connection& connection, const Socket& socket) {
+    constexpr std::chrono::seconds longest_stall{10};
+    Worker& worker = connection.worker;
+    const auto timeout = worker.balancer().config.io_timeout;
+    const Clock::duration patience =
+        timeout.count() > 0 ? std::min<Clock::duration>(timeout, longest_stall) : longest_stall;
+    Clock::time_point deadline = worker.now() + patience;
+    int before = 0;
+    for (;;) {
+        int undelivered = 0;
+        const bool known = ::ioctl(socket.fd(), SIOCOUTQ, &undelivered) == 0;
+        if (!known || undelivered == 0 || is_gone(socket) || worker.cutting() || worker.now() >= deadline) {
             co_return;
         }
-
-        IdleDeadline deadline(client.get_executor(), balancer.config.io_timeout);
-        const auto first = co_await ((relay(client, backend, deadline) && relay(backend, client, deadline)) ||
-                                     deadline.passed());
-        if (first.index() == 1) {
-            // Neither peer has ended the stream, so neither may see an end: it could take it for the whole
-            // answer.
-            reset(client);
-            reset(backend);
+        if (undelivered < before) {
+            deadline = worker.now() + patience;
         }
-    } catch (const std::exception&) {
-        // A strategy of somebody's own has thrown, or memory has run out. It must not leave this coroutine:
-        // the race in serve() waits for the first of the two that succeeds, so a client would be held, by
-        // nobody, until the cut.
-        reset(client);
-        reset(backend);
+        before = undelivered;
+        // No event tells that a send buffer is empty, and this is rare: look now and then.
+        co_await worker.sleep(TimerWheel::tick);
+    }
+}
+
+/// From now on closing the socket sends a reset instead of a clean end.
+void reset_on_close(const Socket& socket) {
+    const linger now{1, 0};
+    ::setsockopt(socket.fd(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+/// The connection was broken off: sees to it that nobody takes what has arrived for the whole.
+Task<> break_off(Connection& connection) {
+    if (connection.end == End::backend_reset) {
+        co_await wait_until_delivered(connection, connection.client);
+    } else if (connection.end == End::client_reset && connection.lease) { // else it left during the dial
+        co_await wait_until_delivered(connection, connection.backend);
+    }
+    // Who has got a clean end keeps it: its stream is whole, whatever happened to the other one.
+    if (!connection.backend_has_ended) {
+        reset_on_close(connection.client);
+    }
+    if (!connection.client_has_ended) {
+        reset_on_close(connection.backend);
     }
 }
 
 } // namespace
 
-asio::awaitable<void> serve(tcp::socket client, [[maybe_unused]] Slot slot, Balancer& balancer, Event& cut) {
-    tcp::socket backend(client.get_executor());
-    // Wherever the connection is when the time is up, dialling or relaying, this one race ends it.
-    const auto first = co_await (converse(client, backend, balancer) || cut.wait());
-    if (first.index() == 1) {
-        reset(client);
-        reset(backend);
+Detached serve(Worker& worker, Descriptor client, asio::ip::tcp::endpoint client_address, Slot slot) {
+    Connection connection(worker, std::move(client_address), std::move(slot));
+    try {
+        connection.client.open(std::move(client), worker.ready());
+        if (co_await dial(connection)) {
+            connection.watch_idleness();
+            co_await Both(relay(connection, Direction::client_to_backend),
+                          relay(connection, Direction::backend_to_client));
+        }
+        if (connection.end && connection.end != End::dial_failed) {
+            co_await break_off(connection);
+        }
+    } catch (const std::exception&) {
+        // Out of memory, or of the kernel's: this connection ends, and no other. What it had sent may be
+        // incomplete.
+        connection.end = End::out_of_resources;
+        reset_on_close(connection.client);
+        reset_on_close(connection.backend);
     }
+    worker.account_for(connection);
 }
 
 } // namespace harbor

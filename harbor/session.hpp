@@ -1,20 +1,18 @@
 // One client of the balancer, from its connection to its end.
 #pragma once
 
-#include "balancer.hpp"
-#include "event.hpp"
+#include "descriptor.hpp"
+#include "inflight_limit.hpp"
+#include "task.hpp"
 
-#include <asio/awaitable.hpp>
 #include <asio/ip/tcp.hpp>
 
 namespace harbor {
 
-/// Dials a backend and relays both ways until both directions have ended. When no dial succeeds the client is
-/// closed; when no byte moves for LB_IO_TIMEOUT_MS, or once `cut` is set, both sides are reset.
-///
-/// Owns the socket: it is closed when the coroutine ends, whatever the reason. Never throws because of the
-/// network. Runs on the socket's executor, and only there. The references must outlive the coroutine.
-/// The slot is given back when it ends.
-asio::awaitable<void> serve(asio::ip::tcp::socket client, Slot slot, Balancer& balancer, Event& cut);
+class Worker;
+
+/// Dials a backend and relays both ways until both directions have ended, then accounts for it. Owns the
+/// socket and the slot, and belongs to the worker, whose thread it runs on. Never throws.
+Detached serve(Worker& worker, Descriptor client, asio::ip::tcp::endpoint client_address, Slot slot);
 
 } // namespace harbor

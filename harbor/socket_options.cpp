@@ -6,34 +6,25 @@
 // own default waits for two hours before the first (man 7 tcp, tcp_keepalive_time).
 #include "socket_options.hpp"
 
-#include <asio/socket_base.hpp>
-
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <algorithm>
+#include <chrono>
 
 namespace harbor {
 
-using asio::ip::tcp;
-
-void set_options(tcp::socket& socket, const Config& config) {
-    asio::error_code ignored;
-    socket.set_option(tcp::no_delay(config.tcp_nodelay), ignored);
-    if (config.tcp_keepalive == std::chrono::milliseconds::zero()) {
-        return;
+void set_socket_options(int fd, const Config& config) {
+    const int on = 1;
+    if (config.tcp_nodelay) {
+        ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
-    socket.set_option(asio::socket_base::keep_alive(true), ignored);
-    // The time of silence before the first probe has no portable name, so Asio has none either.
-#ifdef TCP_KEEPIDLE
-    constexpr int keep_idle = TCP_KEEPIDLE;
-#else
-    constexpr int keep_idle = TCP_KEEPALIVE; // macOS
-#endif
-    const auto seconds = std::chrono::ceil<std::chrono::seconds>(config.tcp_keepalive);
-    const int value = static_cast<int>(seconds.count());
-    ::setsockopt(socket.native_handle(), IPPROTO_TCP, keep_idle, &value, sizeof value);
+    if (config.tcp_keepalive > std::chrono::milliseconds::zero()) {
+        const auto seconds = std::chrono::ceil<std::chrono::seconds>(config.tcp_keepalive);
+        const int idle = static_cast<int>(seconds.count());
+        ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    }
 }
 
 } // namespace harbor

@@ -3,12 +3,10 @@
 
 #include "config.hpp"
 
-#include <asio/ip/tcp.hpp>
-
 namespace harbor {
 
-/// Sets TCP_NODELAY and TCP keep-alive as configured. A socket that refuses (its peer is gone already) stays
-/// as it is: the next read will tell.
-void set_options(asio::ip::tcp::socket& socket, const Config& config);
+/// Sets TCP_NODELAY and TCP keep-alive as configured. A socket that refuses stays as it is: the next call on
+/// it will tell.
+void set_socket_options(int fd, const Config& config);
 
 } // namespace harbor

@@ -369,12 +369,12 @@ double Metrics::value(const std::string& name, const Labels& labels) const {
 }
 
 std::string Metrics::type(const std::string& name) const {
-    const auto found = types_.find(name);
+    const auto found = types_.find(family_of(name, types_));
     return found == types_.end() ? "" : found->second;
 }
 
 std::string Metrics::help(const std::string& name) const {
-    const auto found = helps_.find(name);
+    const auto found = helps_.find(family_of(name, types_));
     return found == helps_.end() ? "" : found->second;
 }
 

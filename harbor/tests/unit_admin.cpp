@@ -1,0 +1,226 @@
+// What monitoring is told: the replies to all kinds of requests, and the two questions about health.
+//
+// Most tests ask the function that makes the reply. The last ones go through a socket, for what only shows
+// there: requests that come in pieces, too large, or not at all.
+#include "admin.hpp"
+#include "balancer.hpp"
+
+#include <harness/catch.hpp>
+#include <harness/scrape.hpp>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/io_context.hpp>
+
+#include <chrono>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+using harness::HttpReply;
+
+namespace {
+
+harbor::Config two_backends(unsigned cooldown_ms = 60'000) {
+    harbor::Config config;
+    config.backends = {{"127.0.0.1", "1001"}, {"127.0.0.1", "1002"}};
+    config.backend_cooldown = std::chrono::milliseconds(cooldown_ms);
+    return config;
+}
+
+HttpReply ask(const harbor::Balancer& balancer, const std::string& request) {
+    return harness::parse_http_reply(harbor::admin_reply(request, balancer));
+}
+
+HttpReply get(const harbor::Balancer& balancer, const std::string& target) {
+    return ask(balancer, "GET " + target + " HTTP/1.1\r\nHost: harbor\r\n\r\n");
+}
+
+} // namespace
+
+TEST_CASE("every reply says how long it is and that the connection ends") {
+    const harbor::Balancer balancer(two_backends());
+    for (const std::string target : {"/metrics", "/healthz", "/readyz", "/nowhere"}) {
+        INFO(target);
+        const HttpReply reply = get(balancer, target);
+        REQUIRE(reply.header("Content-Length") == std::to_string(reply.body.size()));
+        REQUIRE(reply.header("Connection") == "close");
+        REQUIRE_FALSE(reply.header("Content-Type").empty());
+        REQUIRE(reply.body.back() == '\n');
+    }
+}
+
+TEST_CASE("metrics come as text unless JSON is asked for") {
+    const harbor::Balancer balancer(two_backends());
+    const HttpReply text = get(balancer, "/metrics");
+    REQUIRE(text.status == 200);
+    REQUIRE(text.header("Content-Type") == "text/plain; version=0.0.4");
+    REQUIRE(harness::Metrics::parse(text.body).has("harbor_accepts_total"));
+    REQUIRE(get(balancer, "/metrics?name=x").status == 200);
+
+    for (const std::string accept :
+         {"Accept: application/json", "ACCEPT:application/json;q=1", "accept: text/html, Application/JSON"}) {
+        INFO(accept);
+        const HttpReply json = ask(balancer, "GET /metrics HTTP/1.1\r\n" + accept + "\r\nHost: x\r\n\r\n");
+        REQUIRE(json.status == 200);
+        REQUIRE(json.header("Content-Type") == "application/json");
+        REQUIRE(harness::parse_json(json.body).numbers.count("accepts_total") == 1);
+    }
+    for (const std::string other : {"Accept: text/plain", "X-Accept: application/json", "Accept: */*"}) {
+        INFO(other);
+        const HttpReply reply = ask(balancer, "GET /metrics HTTP/1.1\r\n" + other + "\r\nHost: x\r\n\r\n");
+        REQUIRE(reply.header("Content-Type").starts_with("text/plain"));
+    }
+}
+
+TEST_CASE("what is not understood is refused with the right status") {
+    const harbor::Balancer balancer(two_backends());
+    REQUIRE(get(balancer, "/").status == 404);
+    REQUIRE(get(balancer, "/metrics/").status == 404);
+    REQUIRE(get(balancer, "/healthzz").status == 404);
+    for (const std::string path : {"/metrics", "/healthz", "/readyz"}) {
+        const HttpReply reply = ask(balancer, "POST " + path + " HTTP/1.1\r\n\r\n");
+        REQUIRE(reply.status == 405);
+        REQUIRE(reply.header("Allow") == "GET");
+    }
+    for (const std::string request : {"\r\n\r\n", "GET\r\n\r\n", "GET /metrics\r\n\r\n", " \r\n\r\n",
+                                      "GET /metrics HTTQ/1.1\r\n\r\n", "GET /metrics HTTP/2.0\r\n\r\n"}) {
+        INFO(request);
+        REQUIRE(ask(balancer, request).status == 400);
+    }
+}
+
+TEST_CASE("health is that somebody answers and drain does not change it") {
+    harbor::Balancer balancer(two_backends());
+    REQUIRE(get(balancer, "/healthz").status == 200);
+    REQUIRE(get(balancer, "/healthz").body == "ok\n");
+    balancer.draining = true;
+    REQUIRE(get(balancer, "/healthz").status == 200);
+}
+
+TEST_CASE("ready until the drain begins") {
+    harbor::Balancer balancer(two_backends());
+    REQUIRE(get(balancer, "/readyz").status == 200);
+    REQUIRE(get(balancer, "/readyz").body == "ready\n");
+    balancer.draining = true;
+    const HttpReply reply = get(balancer, "/readyz");
+    REQUIRE(reply.status == 503);
+    REQUIRE(reply.body == "draining\n");
+}
+
+TEST_CASE("ready as long as one backend is in rotation") {
+    harbor::Balancer balancer(two_backends());
+    harbor::Lease first = balancer.pool.pick();
+    balancer.pool.dial_failed(*first);
+    REQUIRE(get(balancer, "/readyz").status == 200);
+    const harbor::Lease second = balancer.pool.pick();
+    REQUIRE(&*second != &*first);
+    balancer.pool.dial_failed(*second);
+    const HttpReply reply = get(balancer, "/readyz");
+    REQUIRE(reply.status == 503);
+    REQUIRE(reply.body == "no backend in rotation\n");
+    balancer.pool.dial_succeeded(*first);
+    REQUIRE(get(balancer, "/readyz").status == 200);
+}
+
+TEST_CASE("backends that are due again count as in rotation") {
+    harbor::Balancer balancer(two_backends());
+    const auto long_ago = harbor::Clock::now() - std::chrono::hours(1);
+    for (int i = 0; i < 2; ++i) {
+        const harbor::Lease lease = balancer.pool.pick();
+        balancer.pool.dial_failed(*lease, long_ago);
+    }
+    REQUIRE(get(balancer, "/readyz").status == 200);
+}
+
+namespace {
+
+/// The endpoint with a socket, on a thread.
+class Admin {
+public:
+    explicit Admin(const harbor::Balancer& balancer) {
+        auto acceptor =
+            harbor::listen_for_admin(context_.get_executor(), {asio::ip::make_address("127.0.0.1"), 0});
+        endpoint_.port = acceptor.local_endpoint().port();
+        asio::co_spawn(context_, harbor::answer_admin_requests(std::move(acceptor), balancer),
+                       asio::detached);
+        thread_ = std::thread([this] { context_.run(); });
+    }
+    ~Admin() {
+        context_.stop();
+        thread_.join();
+    }
+    Admin(const Admin&) = delete;
+    Admin& operator=(const Admin&) = delete;
+
+    harness::Endpoint endpoint() const { return endpoint_; }
+
+private:
+    asio::io_context context_{1};
+    harness::Endpoint endpoint_;
+    std::thread thread_;
+};
+
+} // namespace
+
+TEST_CASE("the endpoint answers over a socket and closes cleanly") {
+    harbor::Balancer balancer(two_backends());
+    const Admin admin(balancer);
+    REQUIRE(harness::scrape(admin.endpoint()).value("harbor_accepts_total") == 0);
+    REQUIRE(harness::scrape_json(admin.endpoint()).number("accepts_total") == 0);
+    const HttpReply reply = harness::http_get(admin.endpoint(), "/healthz");
+    REQUIRE(reply.status == 200);
+    REQUIRE(reply.ending == harness::Ending::end_of_stream);
+    balancer.draining = true;
+    REQUIRE(harness::http_get(admin.endpoint(), "/readyz").status == 503);
+}
+
+TEST_CASE("a request that comes byte by byte is answered") {
+    const harbor::Balancer balancer(two_backends());
+    const Admin admin(balancer);
+    harness::Client client(admin.endpoint());
+    client.send_byte_by_byte("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    const harness::Received received = client.receive_until_end();
+    REQUIRE(harness::parse_http_reply(received.bytes).status == 200);
+}
+
+TEST_CASE("a head that is too large is refused and the next request is answered") {
+    const harbor::Balancer balancer(two_backends());
+    const Admin admin(balancer);
+    harness::Client client(admin.endpoint());
+    client.try_send("GET /healthz HTTP/1.1\r\nX: " + std::string(8 * 1024 - 26, 'x'));
+    const harness::Received received = client.receive_until_end();
+    REQUIRE(harness::parse_http_reply(received.bytes).status == 431);
+    REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
+}
+
+TEST_CASE("those who connect and say nothing do not keep others from being answered") {
+    const harbor::Balancer balancer(two_backends());
+    const Admin admin(balancer);
+    std::vector<harness::Client> silent;
+    for (int i = 0; i < 50; ++i) {
+        silent.emplace_back(admin.endpoint());
+    }
+    silent.front().send("GET /he");
+    REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
+    // And they are not kept for ever.
+    const harness::Received received = silent.front().receive_until_end();
+    REQUIRE(received.bytes.empty());
+    REQUIRE(received.ending != harness::Ending::silence);
+}
+
+TEST_CASE("an address that is in use is named in the complaint") {
+    asio::io_context context;
+    const auto first =
+        harbor::listen_for_admin(context.get_executor(), {asio::ip::make_address("127.0.0.1"), 0});
+    const auto port = first.local_endpoint().port();
+    std::string complaint;
+    try {
+        harbor::listen_for_admin(context.get_executor(), {asio::ip::make_address("127.0.0.1"), port});
+    } catch (const std::system_error& failure) {
+        complaint = failure.what();
+    }
+    REQUIRE(harness::contains(complaint, "cannot listen on 127.0.0.1:" + std::to_string(port)));
+    REQUIRE(harness::contains(complaint, "in use"));
+}
