@@ -3,6 +3,8 @@
 // unnoticed until a restart.
 #include "backend.hpp"
 
+#include "printable.hpp"
+
 #include <asio/io_context.hpp>
 
 #include <string>
@@ -11,19 +13,19 @@ namespace harbor {
 
 using asio::ip::tcp;
 
-Endpoints resolve(const Address& address, std::string_view variable) {
+Endpoints resolve(const Address& address) {
     asio::io_context context;
     tcp::resolver resolver(context);
     asio::error_code error;
     const auto results =
         resolver.resolve(address.host.empty() ? "0.0.0.0" : address.host, address.port, error);
     if (error) {
-        throw ConfigError(std::string(variable) + ": '" + to_text(address) +
-                          "' does not resolve: " + error.message());
+        throw ConfigError(
+            printable(address.set_by + ": '" + to_text(address) + "' does not resolve: " + error.message()));
     }
     return {results.begin(), results.end()};
 }
 
-Backend::Backend(const Address& address) : name(to_text(address)), endpoints(resolve(address, "BACKENDS")) {}
+Backend::Backend(const Address& address) : name(to_text(address)), endpoints(resolve(address)) {}
 
 } // namespace harbor

@@ -9,7 +9,6 @@
 #include <atomic>
 #include <cstddef>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace harbor {
@@ -17,9 +16,9 @@ namespace harbor {
 /// What an address stands for: one or more IP addresses, each with the port, in the order to try them.
 using Endpoints = std::vector<asio::ip::tcp::endpoint>;
 
-/// Looks the host up, once; blocks while DNS is asked. Throws a ConfigError that names `variable`, where the
-/// address comes from, when there is no such host.
-Endpoints resolve(const Address& address, std::string_view variable);
+/// Looks the host up, once; blocks while DNS is asked. Throws a ConfigError that names the flag or the
+/// variable which the address comes from, when there is no such host.
+Endpoints resolve(const Address& address);
 
 struct Backend {
     /// Resolves the address. Throws ConfigError when there is no such host.

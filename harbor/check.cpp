@@ -4,12 +4,10 @@
 #include "check.hpp"
 
 #include "backend.hpp"
-#include "printable.hpp"
 #include "settings.hpp"
 
 #include <algorithm>
 #include <sstream>
-#include <system_error>
 
 namespace harbor {
 
@@ -22,20 +20,14 @@ struct Line {
 };
 
 /// The addresses that `address` stands for.
-std::string look_up(const Options& options, const Setting& setting, const Address& address) {
-    try {
-        std::ostringstream text;
-        const char* separator = "";
-        for (const auto& endpoint : resolve(address)) {
-            text << separator << endpoint;
-            separator = ", ";
-        }
-        return text.str();
-    } catch (const std::system_error& failure) {
-        const bool by_flag = options.values.contains(setting.variable);
-        throw ConfigError(std::string(by_flag ? setting.flag : setting.variable) + ": " +
-                          printable(failure.what()));
+std::string look_up(const Address& address) {
+    std::ostringstream text;
+    const char* separator = "";
+    for (const auto& endpoint : resolve(address)) {
+        text << separator << endpoint;
+        separator = ", ";
     }
+    return text.str();
 }
 
 /// The addresses among the settings; empty for the others.
@@ -66,7 +58,7 @@ std::vector<Line> lines_of(const Options& options, const Environment& environmen
             seeded ? "the development seed" : origin(options, environment, setting.variable);
         lines.push_back({setting.flag + 2, value, from}); // without the dashes
         for (const Address& address : addresses_of(setting, config)) {
-            const std::string found = look_up(options, setting, address);
+            const std::string found = look_up(address);
             if (!address.host.empty() && found != to_text(address)) { // a name, not an address
                 lines.push_back({"  " + to_text(address), found, "name resolution"});
             }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace harbor {
 
@@ -28,6 +29,12 @@ struct Source {
     const Environment& environment;
     const SetByFlag& set_by_flag;
 };
+
+/// What the user has called a setting.
+std::string set_by(const Source& source, const char* name) {
+    const char* flag = source.set_by_flag ? source.set_by_flag(name) : nullptr;
+    return flag == nullptr ? name : flag;
+}
 
 [[noreturn]] void reject(const Source& source, const char* name, std::string_view value,
                          std::string_view expected) {
@@ -75,10 +82,11 @@ Address read_listen_address(const Source& source, const char* name, const Addres
     if (!text) {
         return fallback;
     }
-    const auto address = parse_address(*text, 0);
+    auto address = parse_address(*text, 0);
     if (!address) {
         reject(source, name, *text, "host:port or :port, with a port from 0 to 65535 (0 takes any free one)");
     }
+    address->set_by = set_by(source, name);
     return *address;
 }
 
@@ -87,7 +95,7 @@ std::vector<Address> read_backends(const Source& source, std::string_view text) 
     for (std::size_t start = 0; start <= text.size();) {
         const std::size_t comma = std::min(text.find(',', start), text.size());
         const std::string_view entry = text.substr(start, comma - start);
-        const auto address = parse_address(entry, 1);
+        auto address = parse_address(entry, 1);
         if (!address || address->host.empty()) {
             reject(source, "BACKENDS", text,
                    "host:port[,host:port...], each with a port from 1 to 65535; the entry '" +
@@ -98,7 +106,8 @@ std::vector<Address> read_backends(const Source& source, std::string_view text) 
             reject(source, "BACKENDS", text,
                    "each backend once; '" + std::string(entry) + "' is there twice");
         }
-        backends.push_back(*address);
+        address->set_by = set_by(source, "BACKENDS");
+        backends.push_back(std::move(*address));
         start = comma + 1;
     }
     return backends;

@@ -22,6 +22,8 @@ namespace harbor {
 struct Address {
     std::string host;
     std::string port;
+    std::string set_by{
+        "BACKENDS"}; ///< the flag or the variable it comes from, for complaints that come later
 };
 
 /// `host:port`, with brackets around an IPv6 host.
@@ -34,7 +36,7 @@ enum class LogLevel { trace, debug, info, warn, error, critical, off };
 std::string_view to_text(LogLevel level);
 
 struct Config {
-    Address listen{"", "9090"}; // LB_ADDR
+    Address listen{"", "9090", "LB_ADDR"}; // LB_ADDR
     std::vector<Address> backends; // BACKENDS; never empty
     bool dev_seed = false; // BACKENDS was not set, and LB_ALLOW_DEV_SEED=1 filled it in
     std::string strategy = "round-robin"; // STRATEGY; a name that make_strategy knows
@@ -47,7 +49,7 @@ struct Config {
     std::chrono::milliseconds tcp_keepalive{30000}; // LB_TCP_KEEPALIVE_MS; 0 = off
     bool tcp_nodelay = true; // LB_TCP_NODELAY
     std::chrono::milliseconds shutdown_grace{5000}; // LB_SHUTDOWN_GRACE_MS; 0 = cut at once
-    Address metrics_listen{"127.0.0.1", "9100"}; // LB_METRICS_ADDR
+    Address metrics_listen{"127.0.0.1", "9100", "LB_METRICS_ADDR"}; // LB_METRICS_ADDR
     LogLevel log_level = LogLevel::info; // LB_LOG_LEVEL
     bool access_log = false; // LB_ACCESS_LOG; a line for each connection that has ended
 };

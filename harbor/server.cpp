@@ -177,8 +177,8 @@ void run(const Config& config) {
     // From here on a signal is an event like any other. Before the ports are open, so that none comes too
     // early.
     asio::signal_set signals(context, SIGINT, SIGTERM);
-    const tcp::endpoint listen_endpoint = resolve(config.listen, "LB_ADDR").front();
-    const tcp::endpoint metrics_endpoint = resolve(config.metrics_listen, "LB_METRICS_ADDR").front();
+    const tcp::endpoint listen_endpoint = resolve(config.listen).front();
+    const tcp::endpoint metrics_endpoint = resolve(config.metrics_listen).front();
     auto admin = listen_for_admin(context.get_executor(), metrics_endpoint);
     auto listeners = open_listeners(listen_endpoint, config);
     const tcp::endpoint endpoint = local_endpoint(listeners.front());

@@ -40,21 +40,20 @@ void make_room(const harbor::load::Options& options) {
 harbor::load::Report run(harbor::load::Run& run) {
     using harbor::load::Mode;
     harbor::load::Backend backend(run);
+    const auto wait_for_line = [&run](const char* word) {
+        if (run.options.hold) {
+            std::cerr << word << '\n' << std::flush;
+            std::string line;
+            std::getline(std::cin, line);
+        }
+    };
     switch (run.options.mode) {
-    case Mode::ping_pong: {
-        const auto wait_for_line = [&run](const char* word) {
-            if (run.options.hold) {
-                std::cerr << word << '\n' << std::flush;
-                std::string line;
-                std::getline(std::cin, line);
-            }
-        };
+    case Mode::ping_pong:
         return run_ping_pong(run, backend, wait_for_line);
-    }
     case Mode::churn:
         return run_churn(run, backend);
     case Mode::idle:
-        return run_idle(run, backend);
+        return run_idle(run, backend, wait_for_line);
     case Mode::bulk:
     case Mode::bulk_both:
         return run_streams(run, backend);

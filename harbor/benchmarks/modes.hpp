@@ -18,7 +18,7 @@ using Hold = std::function<void(const char*)>;
 
 Report run_ping_pong(Run& run, Backend& backend, const Hold& hold);
 Report run_churn(Run& run, Backend& backend);
-Report run_idle(Run& run, Backend& backend);
+Report run_idle(Run& run, Backend& backend, const Hold& hold);
 
 /// Bulk, one way or both.
 Report run_streams(Run& run, Backend& backend);

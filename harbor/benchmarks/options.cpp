@@ -93,7 +93,8 @@ std::optional<Options> parse_options(int argc, char** argv, int& status) {
     app.add_flag(
         "--hold", options.hold,
         "pingpong: say 'ready' when all are connected and 'done' when all is answered, and wait for a "
-        "line each time: a tracer can count what requests_total took, and no more");
+        "line each time: a tracer can count what requests_total took, and no more; idle: say 'done' and wait "
+        "while all are still open");
 
     try {
         app.parse(argc, argv);

@@ -260,7 +260,7 @@ Report run_churn(Run& run, Backend& backend) {
     return measured(run, begin, end, resident_kib);
 }
 
-Report run_idle(Run& run, Backend& backend) {
+Report run_idle(Run& run, Backend& backend, const Hold& hold) {
     Clients clients;
     Idle mode(clients);
     clients = make_clients(run, mode);
@@ -283,6 +283,7 @@ Report run_idle(Run& run, Backend& backend) {
     const Snapshot end(run);
     const std::uint64_t after_kib = run.meter.resident_kib();
 
+    hold("done");
     close(clients);
     await_end(run, backend);
     Report report = measured(run, asked, end, after_kib);

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import time
+import urllib.request
 from dataclasses import dataclass
 
 import bench_machine
@@ -35,6 +36,9 @@ CASES = [
     Case("idle", "idle connections after 32 KiB there and back on each", "idle", 9000, "KiB", "pair", once=True),
     Case("syscalls", "64 connections, 64 bytes, counted by strace -c", "pingpong", 64, "system calls", "request", once=True),
 ]
+
+
+SCRAPES = 21  # of which the median counts
 
 
 def takes_part(case, name):
@@ -74,6 +78,8 @@ class Bench:
         with bench_proxies.Proxy(name, self.programs, self.folder, self.cores, self.threads) as proxy:
             if case.name == "syscalls":
                 return self.count_calls(case, proxy)
+            if case.mode == "idle" and proxy.metrics_port():
+                return self.scrape_idle(case, proxy)
             return self.put_load(case, proxy.backend_port, proxy)
 
     # --- the load ----------------------------------------------------------------------------------------------------
@@ -108,6 +114,17 @@ class Bench:
         others, stolen = use.shares(self.own_seconds(pids) - ours)
         sample = parse(output, complaint, case, proxy)
         sample.update(others_share=others, stolen_share=stolen)
+        return derive(sample, case)
+
+    def scrape_idle(self, case, proxy):
+        """As put_load, and asks for the metrics while all connections are open."""
+        command = [*self.load_command(case, proxy.backend_port, proxy), "--hold"]
+        with ended(self.start_load(command, stdin=subprocess.PIPE)) as load:
+            expect(load, "done")
+            times = sorted(scrape_ms(proxy.metrics_port()) for _ in range(SCRAPES))
+            output, complaint = load.communicate("go\n", timeout=200)
+        sample = parse(output, complaint, case, proxy)
+        sample.update(scrape_ms=times[len(times) // 2], slowest_scrape_ms=times[-1])
         return derive(sample, case)
 
     @staticmethod
@@ -149,6 +166,17 @@ class Bench:
         sample["calls"] = {name: count / requests for name, count in calls_in(counts.read_text(encoding="utf-8")).items()}
         sample["main"] = sum(sample["calls"].values())
         return sample
+
+
+def scrape_ms(port):
+    """How long it takes to get the metrics, from the connect to the last byte."""
+    start = time.perf_counter()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
+        text = page.read()
+    took = time.perf_counter() - start
+    if b"harbor_active_conns" not in text:
+        raise project.Stop(f"the page of metrics has no harbor_active_conns:\n{text.decode(errors='replace')}")
+    return took * 1e3
 
 
 @contextlib.contextmanager

@@ -177,6 +177,11 @@ class Proxy:
                 self.process.kill()
         self.process.wait()
 
+    def metrics_port(self):
+        """Where it answers GET /metrics, if it is one of ours."""
+        found = re.search(r"^metrics on .*:(\d+)$", self.said(), re.MULTILINE)
+        return int(found.group(1)) if found else None
+
     def said(self):
         return self.log.read_text(encoding="utf-8", errors="replace")[-2000:] or "(it said nothing)"
 

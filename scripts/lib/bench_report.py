@@ -51,7 +51,7 @@ class Target:
     aim: float
 
 
-# The table of issue 3, in its order.
+# What the project promises, and what it would like to reach.
 TARGETS = [
     Target("CPU a request, 64 connections, against HAProxy", "pingpong-64", "main", "haproxy", 0.92, 0.80),
     Target("CPU a request, 64 connections, against nginx", "pingpong-64", "main", "nginx", 0.95, 0.85),
@@ -62,6 +62,7 @@ TARGETS = [
     Target("CPU a gigabyte, 8 connections, against forced splice", "bulk-8", "main", "haproxy-splice", 0.80, 0.50),
     Target("p99, 64 connections, against HAProxy", "pingpong-64", "p99_us", "haproxy", 1.0, 0.75),
     Target("resident KiB an idle pair after a 32 KiB burst", "idle", "main", "", 1.0, 0.5),
+    Target("ms for a scrape of /metrics, 9,000 connections open", "idle", "scrape_ms", "", 10, 1),
     Target("system calls a request, 64 connections", "syscalls", "main", "", 4.6, 4.2),
     Target("CPU a request, one connection, against nginx", "pingpong-1", "main", "nginx", 1.1, 1.0),
 ]
@@ -100,7 +101,7 @@ class Summary:
         columns = [(f"{case.unit} a {case.per}", "main", None)]
         if case.name == "idle":
             columns += [("KiB before the burst", "kib_per_pair_connected", None),
-                        ("CPU ms a second", "idle_cpu_ms_per_second", 2), ("pairs", "connections", 0)]
+                        ("CPU ms a second", "idle_cpu_ms_per_second", 2), ("ms a scrape", "scrape_ms", 2), ("pairs", "connections", 0)]
         elif case.name == "syscalls":
             columns += [("requests", "requests_total", 0), ("of these", "calls", None)]
         elif case.mode.startswith("bulk"):

@@ -83,7 +83,7 @@ TEST_CASE("every metric has a type and a help text and a name that fits") {
         INFO(name);
         REQUIRE_FALSE(page.help(name).empty());
         const std::string type = page.type(name);
-        REQUIRE((type == "counter" || type == "gauge"));
+        REQUIRE((type == "counter" || type == "gauge" || type == "histogram"));
         REQUIRE(ends_with(name, "_total") == (type == "counter"));
     }
     for (const std::set<std::string>& names : {single_names, names_by_backend}) {

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 SKIPPED = 77
@@ -442,8 +443,38 @@ def nginx(stage, program):
     balancer.stop()
 
 
+# --- prometheus --------------------------------------------------------------------------------------------------------
+
+
+def prometheus(stage, program):
+    """The page of metrics as Prometheus's own tool reads it, after traffic that makes every kind of sample move."""
+    (promtool,) = find_tools("prometheus", "promtool")
+    files = stage.folder / "files"
+    files.mkdir()
+    (files / "page").write_text("hello\n")
+    ports = [stage.start_server("http", lambda port: [sys.executable, "-m", "http.server", str(port), "--bind", LOOPBACK,
+                                                      "--directory", files]) for _ in range(2)]
+    # One backend refuses, so that there are failures, retries and a cooldown to be counted.
+    balancer = Balancer(stage, program, [*ports, free_port()])
+    requests = 30
+    for _ in range(requests):
+        with urllib.request.urlopen(f"http://{LOOPBACK}:{balancer.port}/page", timeout=DEADLINE) as reply:
+            expect(reply.read() == b"hello\n", "a page came back changed")
+    metrics_port = int(re.search(r"^metrics on .*:(\d+)$", balancer.log.read_text(), re.MULTILINE).group(1))
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{metrics_port}/metrics", timeout=DEADLINE) as reply:
+        page = reply.read().decode()
+    expect(f"harbor_accepts_total {requests}\n" in page, f"{requests} requests are not {requests} accepts:\n{page}")
+    expect("harbor_dial_failures_total 0\n" not in page, f"a backend that refuses has left no trace:\n{page}")
+    checked = subprocess.run([promtool, "check", "metrics"], input=page, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             timeout=DEADLINE, text=True, check=False)
+    said = checked.stdout + (f"(status {checked.returncode})" if checked.returncode else "")
+    expect(not said, f"promtool has something to say about the page:\n{said}")
+    print(f"ok  promtool check metrics: {len(page.splitlines())} lines without a complaint")
+    balancer.stop()
+
+
 def main():
-    kinds = {"redis": redis, "postgres": postgres, "nginx": nginx}
+    kinds = {"redis": redis, "postgres": postgres, "nginx": nginx, "prometheus": prometheus}
     parser = argparse.ArgumentParser(
         description="Two real servers of one kind with the balancer in front, under their usual client's load.",
         epilog="Exit status 77 means that the servers are not installed: scripts/bootstrap --all installs them.",
