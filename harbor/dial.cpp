@@ -68,6 +68,12 @@ Task<int> connect(Connection& connection, const asio::ip::tcp::endpoint& endpoin
     } else if (backend.broken) {
         socklen_t length = sizeof error;
         ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+        if (error == ECONNRESET || error == EPIPE) {
+            // It has accepted, and reset before we looked (who has not accepted refuses: ECONNREFUSED). What
+            // it had sent by then is still to be read. The kernel tells about a reset only once, so keep it
+            // for the relay, which would else take it for a clean end.
+            backend.write_error = std::exchange(error, 0);
+        }
     }
     if (error != 0 && error != ECANCELED) { // with nobody left to serve, serve() resets it
         backend.close();

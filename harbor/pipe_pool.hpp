@@ -22,7 +22,7 @@ struct Pipe {
 class PipePool {
 public:
     static constexpr std::size_t most_kept = 16;
-    static constexpr int wanted_capacity = 256 * 1024;
+    static constexpr int wanted_capacity = 512 * 1024;
 
     PipePool() { free_.reserve(most_kept); } // so that to give back never fails
 

@@ -42,8 +42,7 @@ public:
     bool hangup = false; // the peer has ended its stream or reset: no further edge will announce it
     bool broken = false; // reset, or ended in both directions
     bool urgent = false; // the peer has sent urgent data: a read stops before it, however much is behind it
-    int write_error =
-        0; // of the write that has found it broken, and thereby taken the error from later reads
+    int write_error = 0; // of the write, or dial, that has found it broken, and so taken the error from reads
     bool cancelled = false; // waits are over, with `false`
 
     /// Notes what a recv of `received` bytes into a buffer of `capacity` tells: a short read has emptied the

@@ -190,9 +190,10 @@ TEST_CASE("each way to end is counted under its own name and no other") {
         Client client(running.endpoint());
         say_hello(client, held.peer());
         running.worker().drain();
-        REQUIRE(harness::connect_refused(running.endpoint()));
         client.send("x");
         REQUIRE(held.peer().receive(1) == "x"); // who is there may finish
+        // The worker was told to drain before it was told of the byte, so it has done it by now.
+        REQUIRE(harness::connect_refused(running.endpoint()));
         running.worker().cut();
         REQUIRE(client.ends_with_reset());
         REQUIRE(held.peer().ends_with_reset());
@@ -251,6 +252,7 @@ TEST_CASE("what a side sent before its reset is delivered before the reset") {
         HeldBackend held;
         RunningWorker running(in_front_of(held.backend()));
         Client client(running.endpoint());
+        say_hello(client, held.peer()); // a client that resets during the dial is nobody's any more
         const std::jthread sender = in_background([&] {
             client.send(bytes);
             client.wait_until_delivered();
@@ -261,6 +263,35 @@ TEST_CASE("what a side sent before its reset is delivered before the reset") {
         REQUIRE(received.ends_with_reset());
         REQUIRE(running.has_ended(End::client_reset));
     }
+}
+
+TEST_CASE("what a backend sends and resets before the dial is looked at is delivered all the same") {
+    Backend backend(behave::send_then_reset("gone already"));
+    RunningWorker running(in_front_of(backend));
+    std::atomic<bool> dialled{false};
+    running.faults().set([&](const Attempt& attempt) {
+        dialled = dialled || attempt.call == Call::connect;
+        if (dialled && attempt.call == Call::epoll_wait) {
+            REQUIRE(backend.wait_for_connections(1));
+            REQUIRE(backend.wait_for_open_connections_at_most(0));
+        }
+        return Fate{};
+    });
+    SECTION("to a client that is silent") {
+        Client client(running.endpoint());
+        const Received received = client.receive_until_end();
+        REQUIRE(received.bytes == "gone already");
+        REQUIRE(received.ends_with_reset());
+    }
+    SECTION("to a client that has sent something") {
+        Client client(running.endpoint());
+        client.send("question");
+        const Received received = client.receive_until_end();
+        REQUIRE(received.bytes == "gone already");
+        REQUIRE(received.ends_with_reset());
+    }
+    REQUIRE(running.has_ended(End::backend_reset));
+    REQUIRE(running.metrics().dial_failures.value() == 0);
 }
 
 TEST_CASE("an answer that was whole stays whole when its sender is then written to") {

@@ -11,7 +11,6 @@
 #include <harness/catch.hpp>
 #include <harness/verdict.hpp>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -68,8 +67,7 @@ Variables other_values() {
 }
 
 std::string manual_page() {
-    const auto path = std::filesystem::path(__FILE__).parent_path() / ".." / "packaging" / "harbor.8";
-    std::ifstream file(path);
+    std::ifstream file(HARBOR_MANUAL_PAGE);
     REQUIRE(file.is_open());
     return {std::istreambuf_iterator<char>(file), {}};
 }
