@@ -3,6 +3,7 @@ import statistics
 from dataclasses import dataclass
 
 import bench_cases
+from bench_proxies import PEERS, program_of
 
 ENOUGH_ROUNDS = 15
 DISTURBED = 0.05  # share of the cores' time that others may take before it is worth a warning
@@ -182,10 +183,12 @@ class Summary:
 
     # --- the rest --------------------------------------------------------------------------------------------------------
 
-    def problems(self):
-        """What the load generator complained about, once for each kind."""
+    def problems(self, ours):
+        """What the load generator complained about: with our own programs, or with those of others."""
         found = []
         for sample in self.samples:
+            if (program_of(sample["proxy"]) in PEERS) == ours:
+                continue
             kinds = {**sample.get("error_kinds", {})}
             for key in ("wrong_bytes", "missing_bytes"):
                 if sample.get(key):
