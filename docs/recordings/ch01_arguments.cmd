@@ -1,0 +1,4 @@
+build ch01_program
+sub \A\n => 
+$ build/release/chapters/01_echo/echo 65536; echo "status $?"
+$ build/release/chapters/01_echo/echo; echo "status $?"

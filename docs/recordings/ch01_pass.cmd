@@ -1,0 +1,4 @@
+build ch01_program ch01_tests harness_echo
+sub assertions in => assertions in
+keep passed
+$ HARBOR_UNDER_TEST=build/release/chapters/01_echo/echo build/release/chapters/01_echo/ch01_tests
