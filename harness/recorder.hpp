@@ -1,7 +1,7 @@
 /// The recorder: a test's story as a file, for the scripts that draw it.
 ///
 /// With HARBOR_TRACE=DIR in the environment each test case writes a file into that folder, one JSON object a
-/// line (docs/trace.md lists them):
+/// line (README.md lists them):
 ///
 ///     {"t":0.004117,"who":"client 1","what":"connects","to":"127.0.0.1:40001","from":51742}
 ///     {"t":0.004239,"who":"backend A #1","what":"accepted","from":51744}
