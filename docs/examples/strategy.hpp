@@ -1,0 +1,2 @@
+// What the examples of the pages include when they say prelude=strategy.
+#include "../../harbor/strategy.hpp"

@@ -1,0 +1,2 @@
+build harbor_program
+$ build/release/harbor/harbor --help
