@@ -116,7 +116,7 @@ def check_flakes(arguments):
     try:
         for run in range(1, runs + 1):
             start = time.monotonic()
-            outcomes = Pool(arguments.jobs).run(work, f"run {run} of {runs}")
+            outcomes = Pool(arguments.jobs or 4).run(work, f"run {run} of {runs}")
             bad = [outcome for outcome in outcomes if outcome.how != PASSED]
             for outcome in bad:
                 failures[outcome.case] += 1
