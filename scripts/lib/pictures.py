@@ -60,7 +60,7 @@ def record(picture, build_folder, folder):
     executable = Path(build_folder) / "harness" / "harness_pictures"
     program = Path(build_folder) / "chapters" / project.chapters()[picture.chapter].name / "harbor"
     how, output = black_box.run_case(executable, picture.name, program,
-                                     variables={"HARBOR_TRACE": str(folder), "HARBOR_TRACE_KEEP": "1"})
+                                     environment={"HARBOR_TRACE": str(folder), "HARBOR_TRACE_KEEP": "1"})
     files = list(Path(folder).glob(f"*.{picture.name}.*.jsonl"))
     if how != black_box.PASSED or len(files) != 1:
         raise project.Stop(f"{output}\nthe scenario {picture.name} {how} with the program of chapter {picture.chapter}")
