@@ -97,22 +97,10 @@ std::vector<Descriptor> open_listeners(tcp::endpoint endpoint, const Config& con
 /// The workers and their threads.
 class Crew {
 public:
-    /// `ended` is set, on the thread that runs `control`, when the last worker has nothing left to do.
-    Crew(Balancer& balancer, std::vector<Descriptor> listeners, asio::io_context& control, Event& ended)
-        : running_(listeners.size()) {
+    Crew(Balancer& balancer, std::vector<Descriptor> listeners) : running_(listeners.size()) {
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             workers_.push_back(
                 std::make_unique<Worker>(balancer, balancer.metrics[i], std::move(listeners[i])));
-        }
-        for (const auto& worker : workers_) {
-            threads_.emplace_back([this, &worker = *worker, &control, &ended] {
-                worker.run();
-                asio::post(control, [this, &ended] {
-                    if (--running_ == 0) {
-                        ended.set();
-                    }
-                });
-            });
         }
     }
     Crew(const Crew&) = delete;
@@ -125,6 +113,21 @@ public:
         }
     }
 
+    /// Starts the threads. `ended` is set, on the thread that runs `control`, when the last worker has
+    /// nothing left to do. Not part of the constructor: when the system refuses the third thread, the
+    /// destructor has to stop the two that run.
+    void start(asio::io_context& control, Event& ended) {
+        for (const auto& worker : workers_) {
+            threads_.emplace_back([this, &worker = *worker, &control, &ended] {
+                worker.run();
+                asio::post(control, [this, &ended] {
+                    if (--running_ == 0) {
+                        ended.set();
+                    }
+                });
+            });
+        }
+    }
     void drain() {
         for (const auto& worker : workers_) {
             worker->drain();
@@ -183,7 +186,8 @@ void run(const Config& config) {
     auto listeners = open_listeners(listen_endpoint, config);
     const tcp::endpoint endpoint = local_endpoint(listeners.front());
     Event ended(context.get_executor());
-    Crew crew(balancer, std::move(listeners), context, ended);
+    Crew crew(balancer, std::move(listeners));
+    crew.start(context, ended);
     std::cerr << "metrics on " << admin.local_endpoint() << std::endl;
     std::cerr << "listening on " << endpoint << std::endl;
     notify("READY=1");

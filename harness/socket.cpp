@@ -203,8 +203,7 @@ PeerState::Moved PeerState::receive(char* into, std::size_t size, Millis limit_n
             return {Step::interrupted, 0};
         if (count == 0) {
             const std::lock_guard lock(mutex);
-            // The kernel reports an error once; if a send has been told of the reset, a receive sees a mere
-            // end.
+            // If a send has been told of the reset, a receive sees a mere end.
             if (story_.was_reset)
                 return {Step::reset, 0};
             if (!story_.end_of_stream)
@@ -229,29 +228,31 @@ PeerState::Moved PeerState::send(const char* from, std::size_t size, Millis limi
     const Deadline deadline(limit_now);
     const int fd = descriptor();
     for (;;) {
-        const auto before = moment();
-        const ssize_t count = ::send(fd, from, size, no_signal);
-        const int error = errno;
-        if (count >= 0) {
-            const auto n = static_cast<std::size_t>(count);
+        int error = 0;
+        {
+            // The kernel reports a reset once. If it tells this thread, another one that receives sees a mere
+            // end, and asks whether there was a reset: under the same lock, so not before it is written down.
             const std::lock_guard lock(mutex);
-            story_.sent_count += n;
-            trace::add(name, trace::Event::sent, {.bytes = {from, n}, .at = before});
-            return {Step::bytes, n};
+            const auto before = moment();
+            const ssize_t count = ::send(fd, from, size, no_signal);
+            error = errno;
+            if (count >= 0) {
+                const auto n = static_cast<std::size_t>(count);
+                story_.sent_count += n;
+                trace::add(name, trace::Event::sent, {.bytes = {from, n}, .at = before});
+                return {Step::bytes, n};
+            }
+            if (means_reset(error) && !interrupted) {
+                if (fin_sent_)
+                    throw Failure(name + " was told to send after its own half_close()");
+                note_reset();
+                return {Step::reset, 0};
+            }
         }
         if (interrupted)
             return {Step::interrupted, 0};
         if (error == EINTR)
             continue;
-        if (means_reset(error)) {
-            {
-                const std::lock_guard lock(mutex);
-                if (fin_sent_)
-                    throw Failure(name + " was told to send after its own half_close()");
-            }
-            saw_reset();
-            return {Step::reset, 0};
-        }
         if (!means_wait(error))
             throw Failure(name + " could not send: " + error_text(error));
         if (!wait_on(fd, POLLOUT, deadline))
@@ -261,6 +262,10 @@ PeerState::Moved PeerState::send(const char* from, std::size_t size, Millis limi
 
 void PeerState::saw_reset() {
     const std::lock_guard lock(mutex);
+    note_reset();
+}
+
+void PeerState::note_reset() {
     if (!story_.was_reset)
         trace::add(name, trace::Event::rst_received);
     story_.was_reset = true;

@@ -59,6 +59,8 @@ public:
     std::condition_variable woken;
 
 private:
+    void note_reset(); // the lock must be held
+
     const std::size_t keep_;
     int fd_;
     bool fin_sent_ = false;
