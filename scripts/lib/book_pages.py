@@ -307,6 +307,8 @@ class Converter:
 
     def prose(self, line):
         """Links made to fit, and signs that Doxygen would take for commands escaped; code between backticks stays."""
+        if line.count("`") % 2:
+            self.complain("a name between backticks has to stand on one line")
         parts = re.split(r"(`[^`]+`)", line)
         for index, part in enumerate(parts):
             if not part.startswith("`"):
