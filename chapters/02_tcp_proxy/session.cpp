@@ -1,11 +1,10 @@
-//! [ch02:session_essay]
+//! [ch02:session_head]
 // A session owns two sockets and lends them to two coroutines.
 //
 // `serve` is their parent: it waits until both have ended, so what they borrow from its frame outlives them,
 // and when it ends nothing of the connection is left. The alternative, two detached coroutines that share the
 // sockets through a shared_ptr, works too, but then nobody knows when the connection is over, and every later
 // chapter has to know.
-//! [ch02:session_essay]
 #include "session.hpp"
 
 #include "relay.hpp"
@@ -17,10 +16,9 @@
 
 namespace harbor {
 
-//! [ch02:both_at_once]
 using asio::experimental::awaitable_operators::operator&&;
 using asio::ip::tcp;
-//! [ch02:both_at_once]
+//! [ch02:session_head]
 
 //! [ch02:dial]
 asio::awaitable<void> serve(tcp::socket client, const Backend& chosen) {
@@ -37,6 +35,6 @@ asio::awaitable<void> serve(tcp::socket client, const Backend& chosen) {
     //! [ch02:relay_both]
     co_await (relay(client, backend) && relay(backend, client));
 }
-//! [ch02:relay_both]
 
 } // namespace harbor
+//! [ch02:relay_both]

@@ -31,7 +31,7 @@ PATIENCE = 60.0  # seconds for a command to end or a text to come
 
 class BackgroundCommand:
     def __init__(self, command):
-        self.process = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=project.ROOT, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(["bash", "-c", command], cwd=project.ROOT, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         self.output, self.shown = b"", 0
         self.changed = threading.Condition()
