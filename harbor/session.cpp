@@ -63,7 +63,7 @@ Task<> wait_until_delivered(Connection& connection, const Socket& socket) {
 /// From now on closing the socket sends a reset instead of a clean end.
 void reset_on_close(const Socket& socket) {
     const linger now{1, 0};
-    if (::setsockopt(socket.fd(), SOL_SOCKET, SO_LINGER, &now, sizeof now) < 0) {
+    if (socket.fd() >= 0 && ::setsockopt(socket.fd(), SOL_SOCKET, SO_LINGER, &now, sizeof now) < 0) {
         // Not for want of memory either (a BPF program that looks at such calls needs some): to close now
         // would pass a part for the whole. To connect to nobody sends the reset at once (man 2 connect).
         sockaddr nobody{};
