@@ -69,6 +69,7 @@ LogWriter::~LogWriter() {
     thread_.join();
 }
 
+//! [harbor:log_add]
 void LogWriter::add(std::string_view line) {
     bool wake = false;
     {
@@ -87,6 +88,7 @@ void LogWriter::add(std::string_view line) {
         added_.notify_one();
     }
 }
+//! [harbor:log_add]
 
 void LogWriter::flush() {
     std::unique_lock lock(mutex_);
@@ -103,6 +105,7 @@ std::uint64_t LogWriter::dropped() const {
     return dropped_;
 }
 
+//! [harbor:log_run]
 void LogWriter::run() {
     std::string batch;
     std::uint64_t dropped_told = 0;
@@ -129,6 +132,7 @@ void LogWriter::run() {
         written_.notify_all();
     }
 }
+//! [harbor:log_run]
 
 void LogWriter::write(std::string_view text) {
     while (!text.empty() && !out_of_time()) {
