@@ -486,7 +486,7 @@ class Converter:
     def do_chart(self, argument):
         """A chart that scripts/bench --svg has drawn, docs/performance/NAME.svg, with its caption."""
         name, _, caption = argument.partition(" ")
-        self.show_svg("performance", name, caption)
+        self.show_svg("performance", name, caption, "picture chart")
 
     def do_housekeeping(self, argument):
         number = self.chapter_argument(argument)
@@ -523,7 +523,7 @@ class Converter:
         name, _, caption = argument.partition(" ")
         self.show_svg("pictures", name, caption)
 
-    def show_svg(self, folder, name, caption):
+    def show_svg(self, folder, name, caption, kind="picture"):
         path = DOCS / folder / f"{name}.svg"
         if not path.is_file():
             self.complain(f"there is no picture docs/{folder}/{name}.svg")
@@ -531,11 +531,13 @@ class Converter:
         svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL).strip()
         if not svg.startswith("<svg"):
             self.complain(f"docs/{folder}/{name}.svg does not begin with <svg")
-        self.put_picture(name, svg, caption)
+        if "chart" in kind:  # it can stand alone, in colours of its own; here it follows the theme
+            svg = re.sub(r"<style>.*?</style>\s*", "", svg, flags=re.DOTALL)
+        self.put_picture(name, svg, caption, kind)
 
-    def put_picture(self, name, svg, caption):
+    def put_picture(self, name, svg, caption, kind="picture"):
         caption = f"<figcaption>{inline(caption)}</figcaption>" if caption else ""
-        self.put(f'<figure class="picture" data-picture="{name}">{svg}{caption}</figure>')
+        self.put(f'<figure class="{kind}" data-picture="{name}">{svg}{caption}</figure>')
 
     def do_map(self, argument):
         number = self.chapter_argument(argument)

@@ -82,6 +82,13 @@ class Directives(unittest.TestCase):
         self.converter.directive("@piece harbor:nothing_of_this_name")
         self.assertIn("there is no marker [harbor:nothing_of_this_name] in harbor", self.book.problems[-1])
 
+    def test_a_chart_takes_the_colours_of_the_theme(self):
+        (self.pages.DOCS / "performance" / "b.svg").write_text("<svg><style>\n.bar { fill: red }\n</style><rect/></svg>\n",
+                                                               encoding="utf-8")
+        self.converter.directive("@chart b Shorter is better.")
+        self.assertEqual(self.put, ['<figure class="picture chart" data-picture="b"><svg><rect/></svg>'
+                                    "<figcaption>Shorter is better.</figcaption></figure>"])
+
     def test_figures_whole_and_in_part(self):
         path = self.pages.DOCS / "performance" / "b.txt"
         path.write_text("a machine\n\none: first\n  1\n\n  ratio\n\ntwo: last\n  2 < 3\n", encoding="utf-8")
