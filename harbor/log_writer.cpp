@@ -1,6 +1,6 @@
-// The thread wakes for the first line, then lingers for others before it writes them all at once: twenty
-// system calls a second where a line each would cost a busy balancer tens of thousands, half of them to wake
-// the thread. That is why spdlog's own asynchronous logger is not used: it wakes its thread for every line,
+// The thread wakes for the first line, then lingers for others before it writes them all together: some
+// twenty times a second, where line by line a busy balancer would make tens of thousands of system calls, half
+// of them to wake the thread. That is why spdlog's own asynchronous logger is not used: it wakes its thread for every line,
 // and its queue of ready-made messages is memory that is touched even when nothing is ever logged. (Its
 // formatting and its patterns are: see log.cpp.)
 //

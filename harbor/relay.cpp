@@ -14,9 +14,8 @@
 // Reasons to end, and what the other side gets to see:
 //   end of stream   a half-close, after the last byte
 //   reset, read     a reset; serve() first waits until everything received before it has been delivered
-//   reset, written  nothing yet: the bytes which that side sent before it went may still be unread. The other
-//   direction
-//                   finds the end of them.
+//   reset, written  nothing yet: the bytes which that side sent before it went may still be unread. The
+//                   other direction finds the end of them.
 #include "relay.hpp"
 
 #include "balancer.hpp"
