@@ -1,8 +1,8 @@
 // The thread wakes for the first line, then lingers for others before it writes them all together: some
-// twenty times a second, where line by line a busy balancer would make tens of thousands of system calls, half
-// of them to wake the thread. That is why spdlog's own asynchronous logger is not used: it wakes its thread for every line,
-// and its queue of ready-made messages is memory that is touched even when nothing is ever logged. (Its
-// formatting and its patterns are: see log.cpp.)
+// twenty times a second, where line by line a busy balancer would make tens of thousands of system calls,
+// half of them to wake the thread. That is why spdlog's own asynchronous logger is not used: it wakes its
+// thread for every line, and its queue of ready-made messages is memory that is touched even when nothing is
+// ever logged. (Its formatting and its patterns are: see log.cpp.)
 //
 // The descriptor may be a pipe that nobody reads any more. Nothing here may then wait for ever, the end of
 // the program least of all: so every write is preceded by a poll, of a pipe only as much is written as a
