@@ -474,9 +474,9 @@ class Converter:
             return
         text = path.read_text(encoding="utf-8").strip("\n")
         if part:
-            # Parts are separated by blank lines; one that is indented belongs to the one before.
-            parts = re.split(r"\n\n(?! )", text)
-            text = next((found for found in parts if found.startswith(part)), None)
+            # Parts are separated by blank lines; the ratios of a table belong to it.
+            parts = re.split(r"\n\n(?!  \S+ / …)", text)
+            text = next((found for found in parts if found.lstrip().startswith(part)), None)
             if text is None:
                 heads = ", ".join(re.split(r"[:\n]", found.strip())[0] for found in parts)
                 self.complain(f"docs/performance/{name}.txt has no part that begins with '{part}'; there are: {heads}")

@@ -91,11 +91,11 @@ class Directives(unittest.TestCase):
 
     def test_figures_whole_and_in_part(self):
         path = self.pages.DOCS / "performance" / "b.txt"
-        path.write_text("a machine\n\none: first\n  1\n\n  ratio\n\ntwo: last\n  2 < 3\n", encoding="utf-8")
+        path.write_text("a machine\n\none: first\n  1\n\n  harbor / …  ratio\n\n  two: 2 < 3\n", encoding="utf-8")
         self.converter.directive("@figures b")
-        self.assertIn("a machine\n\none: first\n  1\n\n  ratio\n\ntwo: last\n  2 &lt; 3\n</pre>", self.put[0])
+        self.assertIn("a machine\n\none: first\n  1\n\n  harbor / …  ratio\n\n  two: 2 &lt; 3\n</pre>", self.put[0])
         self.converter.directive("@figures b one")
-        self.assertEqual(self.put[1], '<figure class="run"><pre>one: first\n  1\n\n  ratio\n</pre></figure>')
+        self.assertEqual(self.put[1], '<figure class="run"><pre>one: first\n  1\n\n  harbor / …  ratio\n</pre></figure>')
         for wrong, words in (("@figures b three", "no part that begins with 'three'; there are: a machine, one, two"),
                              ("@figures c", "no figures docs/performance/c.txt"), ("@chart c", "docs/performance/c.svg")):
             self.converter.directive(wrong)
