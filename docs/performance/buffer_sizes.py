@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 SIZES = [4, 8, 16, 32, 64, 128, 256, 512, 1024]  # KiB
-BYTES = 1 << 30
+BYTES = 1 << 28
 
 
 def connected():

@@ -244,7 +244,7 @@ class Book:
         lines, part = [], None
 
         def title(text):
-            return html.escape(text, quote=True)
+            return html.escape(text, quote=False).replace('"', "&quot;")  # Doxygen knows no &#x27;
 
         for page in self.pages:
             if page.part != part:
