@@ -58,6 +58,7 @@ bool wants_json(std::string_view head) {
            std::string::npos;
 }
 
+//! [harbor:not_ready]
 /// Why no client should be sent here, or null.
 const char* not_ready(const Balancer& balancer) {
     if (balancer.draining) {
@@ -70,6 +71,7 @@ const char* not_ready(const Balancer& balancer) {
     });
     return all_cooling ? "no backend in rotation\n" : nullptr;
 }
+//! [harbor:not_ready]
 
 asio::awaitable<void> converse(tcp::socket& scraper, const Balancer& balancer) {
     std::string request;

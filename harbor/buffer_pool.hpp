@@ -52,6 +52,7 @@ public:
         }
     }
 
+    //! [harbor:buffer_take]
     /// Throws std::bad_alloc when there is no memory.
     Buffer take() {
         ++taken_;
@@ -67,12 +68,14 @@ public:
         }
         return {*this, static_cast<std::byte*>(data)};
     }
+    //! [harbor:buffer_take]
 
     std::size_t taken() const { return taken_; }
     std::size_t kept() const { return free_.size(); }
 
 private:
     friend Buffer;
+    //! [harbor:buffer_back]
     void give_back(std::byte* data) {
         --taken_;
         if (free_.size() < most_kept) {
@@ -81,6 +84,7 @@ private:
             ::munmap(data, size);
         }
     }
+    //! [harbor:buffer_back]
 
     std::vector<std::byte*> free_;
     std::size_t taken_ = 0;

@@ -38,9 +38,11 @@ void Connection::cancel(End why) {
     wake(backend.writer);
 }
 
+//! [harbor:touch]
 void Connection::touch() {
     last_active_ = worker.now();
 }
+//! [harbor:touch]
 
 void Connection::watch_dial(Clock::time_point until) {
     dial_until_ = until;
@@ -59,6 +61,7 @@ void Connection::watch_idleness() {
     }
 }
 
+//! [harbor:lazy_deadline]
 void Connection::expired(Clock::time_point now) {
     if (dial_until_ != Clock::time_point{}) {
         dial_timed_out = true;
@@ -75,5 +78,6 @@ void Connection::expired(Clock::time_point now) {
         worker.wheel().insert(*this, deadline);
     }
 }
+//! [harbor:lazy_deadline]
 
 } // namespace harbor

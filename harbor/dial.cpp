@@ -22,6 +22,7 @@ namespace harbor {
 
 namespace {
 
+//! [harbor:news_of_either]
 /// Waits at both sockets: for the backend to answer, or for the client to go.
 struct NewsOfEither {
     Connection& connection;
@@ -36,6 +37,7 @@ struct NewsOfEither {
         connection.client.reader = {};
     }
 };
+//! [harbor:news_of_either]
 
 /// Connects to one address. The result is 0, or the errno of the failure; ECANCELED when there is no client
 /// any more.
@@ -52,6 +54,7 @@ Task<int> connect(Connection& connection, const asio::ip::tcp::endpoint& endpoin
     }
     Socket& backend = connection.backend;
     backend.open(std::move(descriptor), connection.worker.ready());
+    //! [harbor:dial_wait]
     // A host that drops our packets answers nothing at all, and the kernel would go on for two minutes.
     while (!backend.writable && !connection.dial_timed_out && !backend.cancelled) {
         if (connection.client.broken) {
@@ -79,6 +82,7 @@ Task<int> connect(Connection& connection, const asio::ip::tcp::endpoint& endpoin
         backend.close();
     }
     co_return error;
+    //! [harbor:dial_wait]
 }
 
 /// It was this machine that had nothing left: the backend is not to blame, and must not be punished for it.

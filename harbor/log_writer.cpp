@@ -1,8 +1,8 @@
-// The thread wakes for the first line, then lingers for others before it writes them all at once: twenty
-// system calls a second where a line each would cost a busy balancer tens of thousands, half of them to wake
-// the thread. That is why spdlog's own asynchronous logger is not used: it wakes its thread for every line,
-// and its queue of ready-made messages is memory that is touched even when nothing is ever logged. (Its
-// formatting and its patterns are: see log.cpp.)
+// The thread wakes for the first line, then lingers for others before it writes them all together: some
+// twenty times a second, where line by line a busy balancer would make tens of thousands of system calls,
+// half of them to wake the thread. That is why spdlog's own asynchronous logger is not used: it wakes its
+// thread for every line, and its queue of ready-made messages is memory that is touched even when nothing is
+// ever logged. (Its formatting and its patterns are: see log.cpp.)
 //
 // The descriptor may be a pipe that nobody reads any more. Nothing here may then wait for ever, the end of
 // the program least of all: so every write is preceded by a poll, of a pipe only as much is written as a
@@ -69,6 +69,7 @@ LogWriter::~LogWriter() {
     thread_.join();
 }
 
+//! [harbor:log_add]
 void LogWriter::add(std::string_view line) {
     bool wake = false;
     {
@@ -87,6 +88,7 @@ void LogWriter::add(std::string_view line) {
         added_.notify_one();
     }
 }
+//! [harbor:log_add]
 
 void LogWriter::flush() {
     std::unique_lock lock(mutex_);
@@ -103,6 +105,7 @@ std::uint64_t LogWriter::dropped() const {
     return dropped_;
 }
 
+//! [harbor:log_run]
 void LogWriter::run() {
     std::string batch;
     std::uint64_t dropped_told = 0;
@@ -129,6 +132,7 @@ void LogWriter::run() {
         written_.notify_all();
     }
 }
+//! [harbor:log_run]
 
 void LogWriter::write(std::string_view text) {
     while (!text.empty() && !out_of_time()) {

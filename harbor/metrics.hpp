@@ -31,6 +31,7 @@ constexpr std::size_t number_of_ends = 9;
 /// As in the metrics and the log: `client_end`.
 std::string_view to_text(End end);
 
+//! [harbor:counter]
 /// A number that is written by one thread and read by any.
 ///
 /// Its thread needs no locked instruction to add to it, since nobody else does; the atomic only promises
@@ -44,6 +45,7 @@ public:
 private:
     std::atomic<std::uint64_t> value_{0};
 };
+//! [harbor:counter]
 
 /// Durations, counted by length. Written by one thread, like a Counter.
 class Histogram {
@@ -62,6 +64,7 @@ private:
     Counter nanoseconds_;
 };
 
+//! [harbor:worker_metrics]
 /// The numbers of one worker, in cache lines of their own.
 ///
 /// All workers adding to the same counters would pass its cache line around for every message; each adding to
@@ -102,6 +105,7 @@ struct alignas(64) WorkerMetrics {
         timers.set(in_wheel);
     }
 };
+//! [harbor:worker_metrics]
 
 /// All metrics in the Prometheus text format, version 0.0.4.
 std::string metrics_as_text(const Balancer& balancer);

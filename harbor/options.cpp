@@ -127,12 +127,14 @@ Options read_options(int argc, const char* const* argv) {
     return options;
 }
 
+//! [harbor:with_flags]
 Environment with_flags(const Options& options, const Environment& environment) {
     return [&options, environment](const char* variable) {
         const auto value = options.values.find(variable);
         return value != options.values.end() ? value->second.c_str() : environment(variable);
     };
 }
+//! [harbor:with_flags]
 
 Config read_config(const Options& options, const Environment& environment) {
     const auto set_by_flag = [&options](const char* variable) -> const char* {

@@ -8,6 +8,7 @@
 
 namespace harbor {
 
+//! [harbor:pipe_take]
 std::optional<Pipe> PipePool::take() {
     if (!free_.empty()) {
         Pipe pipe = std::move(free_.back());
@@ -29,6 +30,7 @@ std::optional<Pipe> PipePool::take() {
     pipe.capacity = static_cast<std::size_t>(capacity);
     return pipe;
 }
+//! [harbor:pipe_take]
 
 void PipePool::give_back(Pipe pipe) {
     if (free_.size() < most_kept) {

@@ -44,6 +44,7 @@ ReadySet::ReadySet() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
     }
 }
 
+//! [harbor:ready_add]
 void ReadySet::add(Socket& socket, int fd) {
     epoll_event event{};
     event.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
@@ -52,7 +53,9 @@ void ReadySet::add(Socket& socket, int fd) {
         throw std::system_error(errno, std::system_category(), "epoll_ctl");
     }
 }
+//! [harbor:ready_add]
 
+//! [harbor:ready_forget]
 void ReadySet::forget(const Socket& socket) {
     for (int i = next_ == 0 ? 0 : next_ - 1; i < count_; ++i) { // from the one that is being looked at
         if (events_[static_cast<std::size_t>(i)].data.ptr == &socket) {
@@ -60,6 +63,7 @@ void ReadySet::forget(const Socket& socket) {
         }
     }
 }
+//! [harbor:ready_forget]
 
 void ReadySet::wait(std::optional<std::chrono::milliseconds> timeout) {
     const int limit = timeout ? static_cast<int>(timeout->count()) : -1;
@@ -68,6 +72,7 @@ void ReadySet::wait(std::optional<std::chrono::milliseconds> timeout) {
     count_ = count > 0 ? count : 0; // EINTR: a signal, and no news
 }
 
+//! [harbor:ready_dispatch]
 void ReadySet::dispatch() {
     while (next_ < count_) {
         const epoll_event& event = events_[static_cast<std::size_t>(next_++)];
@@ -97,5 +102,6 @@ void ReadySet::dispatch() {
     }
     next_ = count_ = 0;
 }
+//! [harbor:ready_dispatch]
 
 } // namespace harbor

@@ -34,6 +34,7 @@ public:
 
     int fd() const { return descriptor_.get(); }
 
+    //! [harbor:ready_flags]
     // What is known, from the last event and from what the last call said. `readable` stays set until a call
     // has found the socket dry, and `writable` until one has found it full: that is the bargain of
     // edge-triggered events.
@@ -44,13 +45,16 @@ public:
     bool urgent = false; // the peer has sent urgent data: a read stops before it, however much is behind it
     int write_error = 0; // of the write, or dial, that has found it broken, and so taken the error from reads
     bool cancelled = false; // waits are over, with `false`
+    //! [harbor:ready_flags]
 
+    //! [harbor:short_read]
     /// Notes what a recv of `received` bytes into a buffer of `capacity` tells: a short read has emptied the
     /// socket, so that the next one need not find out with a call that fails. Not so when the end of stream,
     /// or urgent data, is behind the bytes: its edge has passed already, and only reading will show it.
     void has_given(std::size_t received, std::size_t capacity) {
         readable = received == capacity || hangup || urgent;
     }
+    //! [harbor:short_read]
 
     /// Waits until a read may give something. The result is false when the wait was cancelled.
     auto until_readable() { return Wait<&Socket::readable, &Socket::reader>{*this}; }
@@ -62,6 +66,7 @@ public:
     std::coroutine_handle<> writer;
 
 private:
+    //! [harbor:ready_wait]
     // What and where are part of the type: an awaiter lives in the frame of the coroutine that waits, and
     // there are two of them for every connection.
     template<bool Socket::* ready, std::coroutine_handle<> Socket::* place>
@@ -72,6 +77,7 @@ private:
         void await_suspend(std::coroutine_handle<> waiter) const { socket.*place = waiter; }
         bool await_resume() const { return !socket.cancelled; }
     };
+    //! [harbor:ready_wait]
 
     ReadySet* set_ = nullptr;
     Descriptor descriptor_;

@@ -14,9 +14,8 @@
 // Reasons to end, and what the other side gets to see:
 //   end of stream   a half-close, after the last byte
 //   reset, read     a reset; serve() first waits until everything received before it has been delivered
-//   reset, written  nothing yet: the bytes which that side sent before it went may still be unread. The other
-//   direction
-//                   finds the end of them.
+//   reset, written  nothing yet: the bytes which that side sent before it went may still be unread. The
+//                   other direction finds the end of them.
 #include "relay.hpp"
 
 #include "balancer.hpp"
@@ -68,6 +67,7 @@ struct Ends {
         connection.touch();
     }
 
+    //! [harbor:pass_on_end]
     /// The sender has sent its last byte, and all of them have been passed on.
     void pass_on_end() const {
         const int write_error = from().write_error;
@@ -90,6 +90,7 @@ struct Ends {
             fail_reading(ECONNRESET);
         }
     }
+    //! [harbor:pass_on_end]
 
     /// This sender's stream has ended, and nothing is read from it any more. But its reset must be noticed
     /// all the same: the other side may be silent for ever, and then no write will find out. False when there
@@ -123,6 +124,7 @@ struct Ends {
                                                : End::backend_reset);
     }
 
+    //! [harbor:fail_writing]
     /// The receiver is gone. What it sent before is the other direction's business, and so is the reset,
     /// unless that direction has ended already.
     void fail_writing(int error) const {
@@ -142,6 +144,7 @@ struct Ends {
         to().readable = true;
         wake_reader(to());
     }
+    //! [harbor:fail_writing]
 
     void wake_reader(Socket& socket) const {
         if (socket.reader) {
@@ -174,6 +177,7 @@ Task<bool> send_rest(Ends ends, Buffer buffer, std::size_t sent, std::size_t siz
     co_return true;
 }
 
+//! [harbor:drain_pipe]
 /// Empties a pipe that holds `size` bytes into the receiver. False when the direction is over.
 Task<bool> drain_pipe(Ends ends, Pipe& pipe, std::size_t size) {
     Socket& to = ends.to();
@@ -196,7 +200,9 @@ Task<bool> drain_pipe(Ends ends, Pipe& pipe, std::size_t size) {
     }
     co_return true;
 }
+//! [harbor:drain_pipe]
 
+//! [harbor:splice_large]
 /// Moves bytes by splice for as long as they come in large pieces. False when the direction is over.
 Task<bool> splice_large(Ends ends) {
     Worker& worker = ends.connection.worker;
@@ -253,9 +259,11 @@ Task<bool> splice_large(Ends ends) {
     }
     co_return true;
 }
+//! [harbor:splice_large]
 
 enum class Step { again, slow, over };
 
+//! [harbor:copy_once]
 /// Reads once and passes on what has come. Not a coroutine: nearly always the receiver takes all of it at
 /// once, and then there is nothing to remember. When it does not, the step is slow, and `rest` is what there
 /// is left to do.
@@ -294,9 +302,11 @@ Step copy_once(const Ends& ends, unsigned& full_buffers, Task<bool>& rest) {
     rest = send_rest(ends, std::move(buffer), sent, size);
     return Step::slow;
 }
+//! [harbor:copy_once]
 
 } // namespace
 
+//! [harbor:relay]
 Task<> relay(Connection& connection, Direction direction) {
     const Ends ends{connection, direction};
     unsigned full_buffers = 0;
@@ -336,5 +346,6 @@ Task<> relay(Connection& connection, Direction direction) {
         connection.cancel(End::out_of_resources); // the other direction must not wait for this one
     }
 }
+//! [harbor:relay]
 
 } // namespace harbor

@@ -72,6 +72,7 @@ tcp::endpoint local_endpoint(const Descriptor& socket) {
     return endpoint;
 }
 
+//! [harbor:listeners]
 /// One listener for each worker, all on the same port.
 std::vector<Descriptor> open_listeners(tcp::endpoint endpoint, const Config& config) {
     const bool shared = config.threads > 1;
@@ -93,6 +94,7 @@ std::vector<Descriptor> open_listeners(tcp::endpoint endpoint, const Config& con
     }
     return listeners;
 }
+//! [harbor:listeners]
 
 /// The workers and their threads.
 class Crew {

@@ -32,6 +32,7 @@ bool is_gone(const Socket& socket) {
            info.tcpi_state == TCP_CLOSE;
 }
 
+//! [harbor:delivered]
 /// Waits until the peer's kernel has acknowledged everything that was sent, as long as it goes on taking
 /// some.
 ///
@@ -59,6 +60,7 @@ Task<> wait_until_delivered(Connection& connection, const Socket& socket) {
         co_await worker.sleep(TimerWheel::tick);
     }
 }
+//! [harbor:delivered]
 
 /// From now on closing the socket sends a reset instead of a clean end.
 void reset_on_close(const Socket& socket) {
@@ -72,6 +74,7 @@ void reset_on_close(const Socket& socket) {
     }
 }
 
+//! [harbor:break_off]
 /// The connection was broken off: sees to it that nobody takes what has arrived for the whole.
 Task<> break_off(Connection& connection) {
     if (connection.end == End::backend_reset) {
@@ -87,9 +90,11 @@ Task<> break_off(Connection& connection) {
         reset_on_close(connection.backend);
     }
 }
+//! [harbor:break_off]
 
 } // namespace
 
+//! [harbor:serve]
 Detached serve(Worker& worker, Descriptor client, asio::ip::tcp::endpoint client_address, Slot slot) {
     Connection connection(worker, std::move(client_address), std::move(slot));
     try {
@@ -111,5 +116,6 @@ Detached serve(Worker& worker, Descriptor client, asio::ip::tcp::endpoint client
     }
     worker.account_for(connection);
 }
+//! [harbor:serve]
 
 } // namespace harbor

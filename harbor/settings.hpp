@@ -12,6 +12,7 @@
 
 namespace harbor {
 
+//! [harbor:setting]
 struct Setting {
     /// `--dial-timeout`
     const char* flag;
@@ -28,6 +29,7 @@ struct Setting {
     /// The value in `config`, in a form that read_config() takes; empty when the setting has no effect there.
     std::string (*text)(const Config& config);
 };
+//! [harbor:setting]
 
 /// In the order in which --help shows them.
 std::span<const Setting> settings();

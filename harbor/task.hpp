@@ -20,9 +20,10 @@ namespace harbor {
 
 namespace detail {
 
+//! [harbor:task_promise]
 struct TaskPromiseBase {
     std::coroutine_handle<> continuation = std::noop_coroutine(); // who waits for the end
-    unsigned* countdown = nullptr; // set by both(): the continuation waits for so many ends
+    unsigned* countdown = nullptr; // set by Both: the continuation waits for so many ends
     std::exception_ptr exception;
 
     std::suspend_always initial_suspend() noexcept { return {}; }
@@ -44,6 +45,7 @@ struct TaskPromiseBase {
     };
     AtEnd final_suspend() noexcept { return {}; }
 };
+//! [harbor:task_promise]
 
 template<typename T>
 struct TaskPromise : TaskPromiseBase {
@@ -60,6 +62,7 @@ struct TaskPromise<void> : TaskPromiseBase {
 
 } // namespace detail
 
+//! [harbor:task]
 /// A coroutine that runs when it is awaited, once. An exception that leaves it arrives at the one who awaits.
 template<typename T = void>
 class [[nodiscard]] Task {
@@ -106,6 +109,7 @@ private:
 
     std::coroutine_handle<promise_type> frame_;
 };
+//! [harbor:task]
 
 /// Runs two tasks side by side and ends when both have: `co_await Both(a(), b())`.
 class [[nodiscard]] Both {
@@ -113,6 +117,7 @@ public:
     Both(Task<> first, Task<> second) noexcept : first_(std::move(first)), second_(std::move(second)) {}
 
     bool await_ready() const noexcept { return false; }
+    //! [harbor:task_both]
     bool await_suspend(std::coroutine_handle<> waiter) noexcept {
         for (Task<>* task : {&first_, &second_}) {
             task->frame_.promise().continuation = waiter;
@@ -123,6 +128,7 @@ public:
         // way into this wait.
         return --left_ > 0;
     }
+    //! [harbor:task_both]
     void await_resume() {
         first_.await_resume();
         second_.await_resume();
@@ -136,6 +142,7 @@ private:
 
 /// A coroutine that starts at once, belongs to nobody, and frees itself at its end. It must not let an
 /// exception out.
+//! [harbor:task_detached]
 struct Detached {
     struct promise_type {
         Detached get_return_object() noexcept { return {}; }
@@ -145,5 +152,6 @@ struct Detached {
         void unhandled_exception() noexcept { std::terminate(); }
     };
 };
+//! [harbor:task_detached]
 
 } // namespace harbor

@@ -33,6 +33,7 @@ std::uint64_t TimerWheel::tick_of(Clock::time_point due) const {
     return static_cast<std::uint64_t>((due - start_ + tick - Clock::duration(1)) / tick);
 }
 
+//! [harbor:wheel_link]
 void TimerWheel::link(Entry& entry) {
     const std::uint64_t at = std::clamp(tick_of(entry.due_), current_ + 1, current_ + slots - 1);
     Entry*& slot = slots_[at % slots];
@@ -46,6 +47,7 @@ void TimerWheel::link(Entry& entry) {
     ++size_;
     next_ = std::min(next_, at);
 }
+//! [harbor:wheel_link]
 
 void TimerWheel::insert(Entry& entry, Clock::time_point due) {
     entry.unlink();
@@ -53,6 +55,7 @@ void TimerWheel::insert(Entry& entry, Clock::time_point due) {
     link(entry);
 }
 
+//! [harbor:wheel_expire]
 void TimerWheel::expire(Clock::time_point now) {
     const auto last = static_cast<std::uint64_t>(std::max(now - start_, Clock::duration::zero()) / tick);
     if (size_ == 0) {
@@ -79,6 +82,7 @@ void TimerWheel::expire(Clock::time_point now) {
         }
     }
 }
+//! [harbor:wheel_expire]
 
 std::optional<std::chrono::milliseconds> TimerWheel::until_next(Clock::time_point now) {
     if (size_ == 0) {

@@ -18,6 +18,7 @@ public:
     static constexpr std::chrono::milliseconds tick{10};
     static constexpr std::uint64_t slots = 1024; // so the wheel turns once in about ten seconds
 
+    //! [harbor:wheel_entry]
     /// Something with a time. It may be in one wheel at a time, and leaves it when it is destroyed.
     class Entry {
     public:
@@ -38,6 +39,7 @@ public:
         Entry* next_ = nullptr;
         Clock::time_point due_{};
     };
+    //! [harbor:wheel_entry]
 
     explicit TimerWheel(Clock::time_point start) : start_(start) {}
 

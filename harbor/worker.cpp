@@ -42,6 +42,7 @@ Worker::Worker(Balancer& balancer, WorkerMetrics& metrics, Descriptor listener)
 
 Worker::~Worker() = default;
 
+//! [harbor:worker_run]
 void Worker::run() {
     acceptor_.start();
     obedience_.start();
@@ -55,7 +56,9 @@ void Worker::run() {
         metrics_.show(buffers_.taken(), buffers_.kept(), pipes_.kept(), wheel_.size());
     }
 }
+//! [harbor:worker_run]
 
+//! [harbor:worker_scheduled]
 void Worker::run_scheduled() {
     const std::size_t round = scheduled_.size(); // those that are scheduled meanwhile wait for the next round
     for (std::size_t i = 0; i < round; ++i) {
@@ -63,6 +66,7 @@ void Worker::run_scheduled() {
     }
     scheduled_.erase(scheduled_.begin(), scheduled_.begin() + static_cast<std::ptrdiff_t>(round));
 }
+//! [harbor:worker_scheduled]
 
 void Worker::make_room_to_schedule() {
     // A connection has two coroutines at most, and besides there are the acceptor and obey(); during a round
@@ -73,16 +77,19 @@ void Worker::make_room_to_schedule() {
     }
 }
 
+//! [harbor:worker_drain]
 void Worker::drain() {
     drain_wanted_ = true;
     ::eventfd_write(bell_.fd(), 1);
 }
+//! [harbor:worker_drain]
 
 void Worker::cut() {
     cut_wanted_ = true;
     ::eventfd_write(bell_.fd(), 1);
 }
 
+//! [harbor:worker_obey]
 Task<> Worker::obey() {
     for (;;) {
         co_await bell_.until_readable();
@@ -106,7 +113,9 @@ Task<> Worker::obey() {
         }
     }
 }
+//! [harbor:worker_obey]
 
+//! [harbor:worker_accept]
 Task<> Worker::accept_clients() {
     constexpr int clients_in_a_row = 32;
     Backoff backoff;
@@ -127,6 +136,7 @@ Task<> Worker::accept_clients() {
         }
     }
 }
+//! [harbor:worker_accept]
 
 Worker::Accepted Worker::accept_one() {
     asio::ip::tcp::endpoint address;

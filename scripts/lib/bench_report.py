@@ -237,4 +237,4 @@ def heading(about):
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     threads = "one thread each" if about["threads"] == 1 else f"{about['threads']} threads each"
     rounds = "one round" if about["rounds"] == 1 else f"{about['rounds']} rounds: medians, with quartiles in brackets"
-    return f"{about['machine']}\n{versions}\n{about['cores']}; {threads}; {rounds}"
+    return f"{about['date']}: {about['command']}\n{about['machine']}\n{versions}\n{about['cores']}; {threads}; {rounds}"

@@ -67,6 +67,10 @@ def check_markers(book):
         for region in chapter.regions.values():
             if page and (page.id, region.key) not in book.used:
                 book.complain(region.where, f"the piece {region.key} is not on its chapter's page, docs/{page.path}")
+    shown = {key for _, key in book.used}
+    for region in book.harbor.regions.values():
+        if region.key not in shown:
+            book.complain(region.where, f"the piece {region.key} is on no page")
 
 
 def check_sections(book):
@@ -79,6 +83,13 @@ def check_sections(book):
                 if page and found[2] not in book.headings[page.id]:
                     book.complain(f"{case.path}:{case.line}", f"the test '{case.name}' sends its reader to the section"
                                   f" '{found[2]}', which docs/{page.path} does not have")
+    tour = [page for page in book.pages if page.path.startswith("tour/")]
+    headings = {text for page in tour for text in [page.title, *book.headings[page.id]]}
+    for case in book_tests.cases_of(book.harbor.folder):
+        found = re.fullmatch(r"the tour of harbor, (.*)", case.section or "")
+        if found and tour and found[1] not in headings:
+            book.complain(f"{case.path}:{case.line}", f"the test '{case.name}' sends its reader to the section '{found[1]}' of the"
+                          " tour, which no page in docs/tour has")
 
 
 def identifiers(text):

@@ -85,6 +85,7 @@ class Book:
     def __init__(self):
         self.problems = []
         self.chapters = book_source.load_chapters()
+        self.harbor = book_source.load_harbor()
         self.steps = book_source.steps(self.chapters)
         self.pages = read_order()
         self.by_source = {page.source.resolve(): page for page in self.pages}
@@ -112,6 +113,8 @@ class Book:
             self.write_step(number)
             for file in chapter.files.values():
                 self.write_file(number, file)
+        for file in self.harbor.files.values():
+            self.write_harbor_file(file)
         self.write_layout()
 
     def save(self, name, text):
@@ -139,7 +142,7 @@ class Book:
     # --- chapters: whole step, whole files -----------------------------------------------------------------------
 
     def file_id(self, number, name):
-        return f"ch{number}_{slug(name)}"
+        return f"{book_source.marker_word(number)}_{slug(name)}"
 
     def file_url(self, number, name, line=None):
         return f"{self.file_id(number, name)}.html" + (f"#L{line}" if line else "")
@@ -162,7 +165,7 @@ class Book:
 
     def rows_of(self, number, name):
         file = self.chapters[number].files[name]
-        return self.steps[number].rows.get(name) or [Row(" ", text, i, i) for i, text in enumerate(file.lines, 1)]
+        return self.steps[number].rows.get(name) or all_rows(file)
 
     def write_file(self, number, file):
         step = self.steps[number]
@@ -178,6 +181,12 @@ class Book:
                 f'<figure class="whole-file">{body}</figure>')
         self.save(self.file_id(number, file.name),
                   f"# {file.name} (chapter {number}) {{#{self.file_id(number, file.name)}}}\n{self.fragment(text)}")
+
+    def write_harbor_file(self, file):
+        name = self.file_id(book_source.HARBOR, file.name)
+        body = book_code.listing(all_rows(file), book_code.language_of(file.name), anchor=True)
+        text = (f'<p class="file-note"><code>harbor/{file.name}</code></p><figure class="whole-file">{body}</figure>')
+        self.save(name, f"# {file.name} (harbor) {{#{name}}}\n{self.fragment(text)}")
 
     def write_step(self, number):
         """The page with everything that a chapter changes, what stays the same folded."""
@@ -225,8 +234,8 @@ class Book:
     def caption(self, name, place, plus, minus, rest=""):
         place = f' <span class="place">{html.escape(place)}</span>' if place else ""
         losses = f' <b class="minus">−{minus}</b>' if minus else ""
-        return (f'<figcaption><code>{html.escape(name)}</code>{place} <span class="count"><b class="plus">+{plus}</b>'
-                f"{losses}</span>{rest}</figcaption>")
+        count = f' <span class="count"><b class="plus">+{plus}</b>{losses}</span>' if plus or minus else ""
+        return f"<figcaption><code>{html.escape(name)}</code>{place}{count}{rest}</figcaption>"
 
     # --- the sidebar ----------------------------------------------------------------------------------------------
 
@@ -235,7 +244,7 @@ class Book:
         lines, part = [], None
 
         def title(text):
-            return html.escape(text, quote=True)
+            return html.escape(text, quote=False).replace('"', "&quot;")  # Doxygen knows no &#x27;
 
         for page in self.pages:
             if page.part != part:
@@ -333,10 +342,10 @@ class Converter:
                                   + ", ".join(name.removeprefix(page.id + "_") for name in names.values()))
                 anchor = f"#{page.id}_{anchor}"
             return f'<a href="{page.url}{anchor}">{inline(text)}</a>'
-        for number, chapter in self.book.chapters.items():
+        for number, chapter in [*self.book.chapters.items(), (book_source.HARBOR, self.book.harbor)]:
             if file.parent == chapter.folder and file.name in chapter.files:
                 return f'<a href="{self.book.file_url(number, file.name)}">{inline(text)}</a>'
-            if file == chapter.folder or file.parent == chapter.folder and file.name == "README.md":
+            if number in self.book.chapters and file in (chapter.folder, chapter.folder / "README.md"):
                 other = self.book.chapter_page(number)
                 if other:
                     return f'<a href="{other.url}">{inline(text)}</a>'
@@ -417,21 +426,25 @@ class Converter:
                  f"<li><code>chapters/{folder}</code></li></ul>")
 
     def do_piece(self, argument):
-        found = re.fullmatch(r"ch(\d\d):(\w+)", argument)
+        found = re.fullmatch(r"(ch\d\d|harbor):(\w+)", argument)
         if not found:
-            self.complain(f"expected '@piece chNN:name', not '@piece {argument}'")
+            self.complain(f"expected '@piece chNN:name' or '@piece harbor:name', not '@piece {argument}'")
             return
-        number, name = found.groups()
-        chapter = self.book.chapters.get(number)
+        number, name = found[1].removeprefix("ch"), found[2]
+        chapter = self.book.harbor if number == book_source.HARBOR else self.book.chapters.get(number)
         region = chapter.regions.get(name) if chapter else None
         if region is None:
             have = ", ".join(chapter.regions) if chapter else "no such chapter"
-            self.complain(f"there is no marker [{argument}] in chapters/{chapter.folder.name if chapter else number}; there are: {have}")
+            folder = "harbor" if number == book_source.HARBOR else f"chapters/{chapter.folder.name if chapter else number}"
+            self.complain(f"there is no marker [{argument}] in {folder}; there are: {have}")
             return
         key = (self.page.id, region.key)
         if key in self.book.used:
             self.complain(f"the piece {region.key} is on this page already, in line {self.book.used[key]}")
         self.book.used[key] = self.number
+        if number == book_source.HARBOR:
+            self.put(self.harbor_piece(region))
+            return
         step, file = self.book.steps[number], region.file
         rows = step.piece(region)
         plus, minus = sum(row.op == "+" for row in rows), sum(row.op == "-" for row in rows)
@@ -442,6 +455,38 @@ class Converter:
         kind = "piece" if minus or plus < len(rows) else "piece fresh"
         self.put(f'<figure class="{kind}" id="piece_{name}" data-chapter="{number}" data-file="{file.name}"'
                  f' data-page-line="{self.number}">{caption}{book_code.listing(rows, book_code.language_of(file.name))}</figure>')
+
+    def harbor_piece(self, region):
+        """A region of harbor/ as it is: a tour shows what is there, not what has changed."""
+        file = region.file
+        link = f' <a class="whole" href="{self.book.file_url(book_source.HARBOR, file.name, region.start + 1)}">whole file</a>'
+        caption = self.book.caption(f"harbor/{file.name}", book_code.place_of(file.lines, region.start, region.end), 0, 0, link)
+        rows = all_rows(file)[region.start:region.end]
+        return (f'<figure class="piece fresh" id="piece_{region.name}">{caption}'
+                f"{book_code.listing(rows, book_code.language_of(file.name))}</figure>")
+
+    def do_figures(self, argument):
+        """What scripts/bench has printed, from docs/performance/NAME.txt: all of it, or one table, or the heading."""
+        name, _, part = argument.partition(" ")
+        path = DOCS / "performance" / f"{name}.txt"
+        if not path.is_file():
+            self.complain(f"there are no figures docs/performance/{name}.txt")
+            return
+        text = path.read_text(encoding="utf-8").strip("\n")
+        if part:
+            # Parts are separated by blank lines; the ratios of a table belong to it.
+            parts = re.split(r"\n\n(?!  \S+ / …)", text)
+            text = next((found for found in parts if found.lstrip().startswith(part)), None)
+            if text is None:
+                heads = ", ".join(re.split(r"[:\n]", found.strip())[0] for found in parts)
+                self.complain(f"docs/performance/{name}.txt has no part that begins with '{part}'; there are: {heads}")
+                return
+        self.put(f'<figure class="run"><pre>{html.escape(text, quote=False)}\n</pre></figure>')
+
+    def do_chart(self, argument):
+        """A chart that scripts/bench --svg has drawn, docs/performance/NAME.svg, with its caption."""
+        name, _, caption = argument.partition(" ")
+        self.show_svg("performance", name, caption, "picture chart")
 
     def do_housekeeping(self, argument):
         number = self.chapter_argument(argument)
@@ -476,18 +521,23 @@ class Converter:
 
     def do_picture(self, argument):
         name, _, caption = argument.partition(" ")
-        path = DOCS / "pictures" / f"{name}.svg"
+        self.show_svg("pictures", name, caption)
+
+    def show_svg(self, folder, name, caption, kind="picture"):
+        path = DOCS / folder / f"{name}.svg"
         if not path.is_file():
-            self.complain(f"there is no picture docs/pictures/{name}.svg")
+            self.complain(f"there is no picture docs/{folder}/{name}.svg")
             return
         svg = re.sub(r"<\?xml.*?\?>|<!DOCTYPE.*?>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL).strip()
         if not svg.startswith("<svg"):
-            self.complain(f"docs/pictures/{name}.svg does not begin with <svg")
-        self.put_picture(name, svg, caption)
+            self.complain(f"docs/{folder}/{name}.svg does not begin with <svg")
+        if "chart" in kind:  # it can stand alone, in colours of its own; here it follows the theme
+            svg = re.sub(r"<style>.*?</style>\s*", "", svg, flags=re.DOTALL)
+        self.put_picture(name, svg, caption, kind)
 
-    def put_picture(self, name, svg, caption):
+    def put_picture(self, name, svg, caption, kind="picture"):
         caption = f"<figcaption>{inline(caption)}</figcaption>" if caption else ""
-        self.put(f'<figure class="picture" data-picture="{name}">{svg}{caption}</figure>')
+        self.put(f'<figure class="{kind}" data-picture="{name}">{svg}{caption}</figure>')
 
     def do_map(self, argument):
         number = self.chapter_argument(argument)
@@ -573,6 +623,11 @@ class Converter:
                 part = page.part
             out.append(f'<li><a href="{page.url}">{html.escape(page.title)}</a></li>')
         self.put("".join(out) + "</ol>")
+
+
+def all_rows(file):
+    """A whole file as rows that stay."""
+    return [Row(" ", text, number, number) for number, text in enumerate(file.lines, 1)]
 
 
 def inline(text):

@@ -1,7 +1,8 @@
 """The chapters as the book sees them: their sources without markers, the regions between markers, and what is new.
 
 A marker is a line of its own, `//! [ch03:pick]` (in CMakeLists.txt `#! [ch03:pick]`), once before and once after a region
-that page 03 shows as one piece. Markers are no part of the code: two chapters are compared without them.
+that page 03 shows as one piece. Markers are no part of the code: two chapters are compared without them. Files of
+harbor/ may have markers `//! [harbor:ready]`: the tour shows these regions as they are, there is nothing to compare with.
 
 A step, from chapter N-1 to N, is a diff of each file, in rows. Every row that adds or removes a line has an owner, a
 region or none; those without are the chapter's housekeeping. What the page shows, what the check counts and what the
@@ -14,12 +15,18 @@ from pathlib import Path
 
 import project
 
-MARKER = re.compile(r"^\s*(?://|#)! \[ch(\d\d):([A-Za-z0-9_]+)\]$")
+MARKER = re.compile(r"^\s*(?://|#)! \[(ch\d\d|harbor):([A-Za-z0-9_]+)\]$")
+HARBOR = "harbor"  # in place of a chapter's number
 ALMOST_MARKER = re.compile(r"^\s*(?://|#)!")
 
 
 class Broken(Exception):
     """Something in the book or in the chapters' markers is wrong; the text says where."""
+
+
+def marker_word(number):
+    """What markers call a chapter, or harbor/."""
+    return number if number == HARBOR else f"ch{number}"
 
 
 class Region:
@@ -31,7 +38,7 @@ class Region:
 
     @property
     def key(self):
-        return f"ch{self.number}:{self.name}"
+        return f"{marker_word(self.number)}:{self.name}"
 
     @property
     def where(self):
@@ -53,11 +60,11 @@ class SourceFile:
             if not found:
                 if ALMOST_MARKER.match(line) and not (line_number == 1 and line.startswith("#!/")):
                     raise Broken(f"{self.path}:{line_number}: '{line.strip()}' looks like a marker but is none:"
-                                 " expected //! [chNN:name]")
+                                 " expected //! [chNN:name] or //! [harbor:name]")
                 self.lines.append(line)
                 self.real.append(line_number)
                 continue
-            number, name = found.groups()
+            number, name = found[1].removeprefix("ch"), found[2]
             if open_region is None:
                 open_region = Region(number, name, self, len(self.lines), line_number)
             elif (open_region.number, open_region.name) == (number, name):
@@ -67,7 +74,7 @@ class SourceFile:
                 self.regions.append(open_region)
                 open_region = None
             else:
-                raise Broken(f"{self.path}:{line_number}: marker [ch{number}:{name}] inside region {open_region.key}, which"
+                raise Broken(f"{self.path}:{line_number}: marker [{marker_word(number)}:{name}] inside region {open_region.key}, which"
                              f" was opened in line {open_region.line} and not closed (a marker of it is missing)")
         if open_region is not None:
             raise Broken(f"{self.path}:{open_region.line}: marker [{open_region.key}] has no second one to close the region")
@@ -84,6 +91,8 @@ def source_paths(folder):
 
 
 class Chapter:
+    """The sources in a chapter's folder, or, with HARBOR for its number, those of harbor/."""
+
     def __init__(self, number, folder):
         self.number, self.folder = number, folder
         self.files = {}
@@ -94,7 +103,8 @@ class Chapter:
             self.files[path.name] = file
             for region in file.regions:
                 if region.number != number:
-                    raise Broken(f"{region.where}: chapter {number} may only have markers of its own, this is {region.key}")
+                    raise Broken(f"{region.where}: {'harbor/' if number == HARBOR else f'chapter {number}'} may only have"
+                                 f" markers of its own, this is {region.key}")
                 if region.name in self.regions:
                     raise Broken(f"{region.where}: marker {region.key} is already at {self.regions[region.name].where}")
                 self.regions[region.name] = region
@@ -102,6 +112,10 @@ class Chapter:
 
 def load_chapters():
     return {number: Chapter(number, folder) for number, folder in project.chapters().items()}
+
+
+def load_harbor():
+    return Chapter(HARBOR, project.ROOT / "harbor")
 
 
 # --- diff ----------------------------------------------------------------------------------------------------------

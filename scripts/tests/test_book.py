@@ -45,6 +45,63 @@ class Markers(unittest.TestCase):
             self.assertIn(words, str(caught.exception))
 
 
+    def test_markers_of_harbor(self):
+        file = SourceFile("a.cpp", "a.cpp", "one\n//! [harbor:x]\ntwo\n//! [harbor:x]\n")
+        self.assertEqual([(r.key, r.start, r.end) for r in file.regions], [("harbor:x", 1, 2)])
+        self.assertEqual(book_source.strip("one\n//! [harbor:x]\n"), "one\n")
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "a.cpp").write_text("//! [harbor:x]\none\n//! [harbor:x]\n", encoding="utf-8")
+            self.assertEqual(list(book_source.Chapter(book_source.HARBOR, Path(folder)).regions), ["x"])
+            with self.assertRaises(Broken) as caught:
+                book_source.Chapter("02", Path(folder))
+            self.assertIn("a.cpp:1: chapter 02 may only have markers of its own, this is harbor:x", str(caught.exception))
+
+
+class Directives(unittest.TestCase):
+    """What single directives put on a page."""
+
+    def setUp(self):
+        import book_pages
+        self.pages = book_pages
+        self.book = book_pages.Book()
+        self.converter = book_pages.Converter(self.book, self.book.pages[0])
+        self.put = []
+        self.converter.put = self.put.append
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        docs, book_pages.DOCS = book_pages.DOCS, Path(folder.name)
+        self.addCleanup(setattr, book_pages, "DOCS", docs)
+        (book_pages.DOCS / "performance").mkdir()
+
+    def test_a_piece_of_harbor_is_shown_as_it_is(self):
+        name, region = next(iter(self.book.harbor.regions.items()))
+        self.converter.directive(f"@piece harbor:{name}")
+        lines = re.findall(r'<span class="l (\w+)" data-n="(\d+)"', self.put[0])
+        self.assertEqual(lines, [("same", str(n)) for n in range(region.start + 1, region.end + 1)])
+        self.assertIn(f"harbor_{self.pages.slug(region.file.name)}.html#L{region.start + 1}", self.put[0])
+        self.converter.directive("@piece harbor:nothing_of_this_name")
+        self.assertIn("there is no marker [harbor:nothing_of_this_name] in harbor", self.book.problems[-1])
+
+    def test_a_chart_takes_the_colours_of_the_theme(self):
+        (self.pages.DOCS / "performance" / "b.svg").write_text("<svg><style>\n.bar { fill: red }\n</style><rect/></svg>\n",
+                                                               encoding="utf-8")
+        self.converter.directive("@chart b Shorter is better.")
+        self.assertEqual(self.put, ['<figure class="picture chart" data-picture="b"><svg><rect/></svg>'
+                                    "<figcaption>Shorter is better.</figcaption></figure>"])
+
+    def test_figures_whole_and_in_part(self):
+        path = self.pages.DOCS / "performance" / "b.txt"
+        path.write_text("a machine\n\none: first\n  1\n\n  harbor / …  ratio\n\n  two: 2 < 3\n", encoding="utf-8")
+        self.converter.directive("@figures b")
+        self.assertIn("a machine\n\none: first\n  1\n\n  harbor / …  ratio\n\n  two: 2 &lt; 3\n</pre>", self.put[0])
+        self.converter.directive("@figures b one")
+        self.assertEqual(self.put[1], '<figure class="run"><pre>one: first\n  1\n\n  harbor / …  ratio\n</pre></figure>')
+        for wrong, words in (("@figures b three", "no part that begins with 'three'; there are: a machine, one, two"),
+                             ("@figures c", "no figures docs/performance/c.txt"), ("@chart c", "docs/performance/c.svg")):
+            self.converter.directive(wrong)
+            self.assertIn(words, self.book.problems[-1])
+
+
 class Diffs(unittest.TestCase):
     def test_every_diff_gives_both_sides(self):
         cases = [([], ["a"]), (["a"], []), (["a", "b", "c"], ["a", "c"]), (["x() {", "}", "", "z() {", "}"],
@@ -176,6 +233,16 @@ class OutOfStep(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertRegex(output, r"chapters/01_echo/main\.cpp:\d+: the piece ch01:parse_port is not on its chapter's page")
         self.assertRegex(output, r"chapters/01_echo/main\.cpp:\d+: docs/chapters/01_echo\.md does not show")
+
+    def test_one_marker_of_harbor_shown_nowhere_and_one_section_that_a_test_names(self):
+        self.changed("harbor/ready_set.cpp", r"\Z", "//! [harbor:unseen]\n// x\n//! [harbor:unseen]\n")
+        path = next(p for p in sorted((self.tree / "docs/tour").glob("*.md"))
+                    if "Where the system calls go" in p.read_text(encoding="utf-8").splitlines()[0])
+        self.changed(path.relative_to(self.tree), r"Where the system calls go", "Where they go")
+        status, output = self.check("--quick")
+        self.assertEqual(status, 1, output)
+        self.assertRegex(output, r"harbor/ready_set\.cpp:\d+: the piece harbor:unseen is on no page")
+        self.assertRegex(output, r"harbor/tests/black_box_threads\.cpp:\d+: the test .* 'Where the system calls go' of the tour")
 
     def test_the_output_of_a_program_changed(self):
         self.changed("chapters/01_echo/main.cpp", "is not a port", "is no port")
