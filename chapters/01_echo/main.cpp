@@ -1,3 +1,4 @@
+//! [ch01:main_head]
 // Chapter 01: an echo server. The later chapters put it behind the balancer, as the backend whose answers can
 // be seen.
 //
@@ -23,7 +24,9 @@
 namespace {
 
 using asio::ip::tcp;
+//! [ch01:main_head]
 
+//! [ch01:arguments]
 constexpr auto usage = "usage: echo [--id NAME] PORT…   (a PORT is 0 to 65535; 0 takes any free one)";
 
 struct Arguments {
@@ -34,7 +37,9 @@ struct Arguments {
 struct UsageError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
+//! [ch01:arguments]
 
+//! [ch01:parse_port]
 std::uint16_t parse_port(std::string_view text) {
     std::uint16_t port = 0; // too small for 65536, so from_chars reports that by itself
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
@@ -43,7 +48,9 @@ std::uint16_t parse_port(std::string_view text) {
     }
     return port;
 }
+//! [ch01:parse_port]
 
+//! [ch01:parse_arguments]
 Arguments parse_arguments(std::span<char* const> words) {
     Arguments arguments;
     for (std::size_t i = 0; i < words.size(); ++i) {
@@ -64,14 +71,17 @@ Arguments parse_arguments(std::span<char* const> words) {
 }
 
 } // namespace
+//! [ch01:parse_arguments]
 
-//! [ch01:main]
+//! [ch01:main_loop]
 int main(int argc, char** argv) {
     try {
         const Arguments arguments = parse_arguments({argv + 1, static_cast<std::size_t>(argc - 1)});
 
         // One thread runs everything, so nothing here needs a lock. The 1 tells Asio so.
         asio::io_context context(1);
+        //! [ch01:main_loop]
+        //! [ch01:main_listen]
         for (const std::uint16_t port : arguments.ports) {
             tcp::acceptor acceptor =
                 harbor::listen_on(context.get_executor(), {asio::ip::address_v4::loopback(), port});
@@ -81,6 +91,8 @@ int main(int argc, char** argv) {
         }
         context.run(); // returns when no coroutine is left to resume: never, here
         return 0;
+        //! [ch01:main_listen]
+        //! [ch01:main_errors]
     } catch (const UsageError& error) {
         std::cerr << "echo: " << error.what() << '\n' << usage << '\n';
         return 2;
@@ -89,4 +101,4 @@ int main(int argc, char** argv) {
         return 1;
     }
 }
-//! [ch01:main]
+//! [ch01:main_errors]

@@ -1,3 +1,4 @@
+//! [ch01:server_head]
 // The listener.
 //
 // It does nothing but accept: a client is handed to a coroutine of its own before the next is looked at, so
@@ -17,8 +18,9 @@
 namespace harbor {
 
 using asio::ip::tcp;
+//! [ch01:server_head]
 
-//! [ch01:listen]
+//! [ch01:listen_on]
 tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoint& endpoint) {
     try {
         tcp::acceptor acceptor(executor, endpoint.protocol());
@@ -34,9 +36,9 @@ tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoi
         throw std::system_error(failure.code(), text.str());
     }
 }
-//! [ch01:listen]
+//! [ch01:listen_on]
 
-//! [ch01:accept]
+//! [ch01:accept_clients]
 asio::awaitable<void> accept_clients(tcp::acceptor acceptor, std::string greeting) {
     for (;;) {
         asio::error_code error;
@@ -50,6 +52,6 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, std::string greetin
         asio::co_spawn(acceptor.get_executor(), serve(std::move(client), greeting), asio::detached);
     }
 }
-//! [ch01:accept]
+//! [ch01:accept_clients]
 
 } // namespace harbor

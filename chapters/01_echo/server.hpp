@@ -1,3 +1,4 @@
+//! [ch01:server_interface]
 // Listening: from a port number to one coroutine for each client.
 #pragma once
 
@@ -19,3 +20,4 @@ asio::ip::tcp::acceptor listen_on(const asio::any_io_executor& executor,
 asio::awaitable<void> accept_clients(asio::ip::tcp::acceptor acceptor, std::string greeting);
 
 } // namespace harbor
+//! [ch01:server_interface]

@@ -1,3 +1,4 @@
+//! [ch01:session_interface]
 // One client of the echo server, from its first byte to its last.
 #pragma once
 
@@ -16,3 +17,4 @@ namespace harbor {
 asio::awaitable<void> serve(asio::ip::tcp::socket client, std::string greeting);
 
 } // namespace harbor
+//! [ch01:session_interface]

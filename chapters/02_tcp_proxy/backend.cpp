@@ -1,3 +1,4 @@
+//! [ch02:backend_head]
 // Names become addresses here, once, before the first client: a name that does not resolve is a mistake in
 // the configuration, and the best moment to say so is the start. The price: a record that changes later goes
 // unnoticed until a restart.
@@ -10,7 +11,9 @@
 namespace harbor {
 
 using asio::ip::tcp;
+//! [ch02:backend_head]
 
+//! [ch02:resolve]
 Endpoints resolve(const Address& address, std::string_view variable) {
     asio::io_context context;
     tcp::resolver resolver(context);
@@ -23,7 +26,10 @@ Endpoints resolve(const Address& address, std::string_view variable) {
     }
     return {results.begin(), results.end()};
 }
+//! [ch02:resolve]
 
+//! [ch02:backend_made]
 Backend::Backend(const Address& address) : name(to_text(address)), endpoints(resolve(address, "BACKENDS")) {}
 
 } // namespace harbor
+//! [ch02:backend_made]

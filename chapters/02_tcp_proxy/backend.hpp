@@ -1,3 +1,4 @@
+//! [ch02:backend_endpoints]
 // A server that clients are sent to.
 #pragma once
 
@@ -17,7 +18,9 @@ using Endpoints = std::vector<asio::ip::tcp::endpoint>;
 /// Looks the host up, once; blocks while DNS is asked. Throws a ConfigError that names `variable`, where the
 /// address comes from, when there is no such host.
 Endpoints resolve(const Address& address, std::string_view variable);
+//! [ch02:backend_endpoints]
 
+//! [ch02:backend_struct]
 struct Backend {
     /// Resolves the address. Throws ConfigError when there is no such host.
     explicit Backend(const Address& address);
@@ -27,3 +30,4 @@ struct Backend {
 };
 
 } // namespace harbor
+//! [ch02:backend_struct]

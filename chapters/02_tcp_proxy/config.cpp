@@ -1,3 +1,4 @@
+//! [ch02:reading_head]
 // Reading the environment: each variable through a function that either returns a usable value or says what
 // is wrong.
 #include "config.hpp"
@@ -10,19 +11,25 @@
 namespace harbor {
 
 namespace {
+//! [ch02:reading_head]
 
+//! [ch02:reject]
 [[noreturn]] void reject(std::string_view name, std::string_view value, std::string_view expected) {
     std::string text(name);
     text.append("='").append(value).append("' is not valid: expected ").append(expected);
     throw ConfigError(text);
 }
+//! [ch02:reject]
 
+//! [ch02:variable]
 /// An unset variable is absent. An empty one is a value, and has to be a valid one.
 std::optional<std::string> variable(const Environment& environment, const char* name) {
     const char* value = environment(name);
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
+//! [ch02:variable]
 
+//! [ch02:number]
 /// All of `text` as a number from `lowest` to `highest`, or nothing.
 std::optional<std::int64_t> number(std::string_view text, std::int64_t lowest, std::int64_t highest) {
     std::int64_t value = 0;
@@ -30,6 +37,7 @@ std::optional<std::int64_t> number(std::string_view text, std::int64_t lowest, s
     const bool whole = error == std::errc{} && end == text.data() + text.size();
     return whole && value >= lowest && value <= highest ? std::optional(value) : std::nullopt;
 }
+//! [ch02:number]
 
 //! [ch02:parse_address]
 /// Splits `host:port` or `[v6]:port`, or returns nothing. The last colon separates, so `::1:9001` could be
@@ -52,6 +60,7 @@ std::optional<Address> parse_address(std::string_view text, std::int64_t lowest_
 }
 //! [ch02:parse_address]
 
+//! [ch02:read_listen_address]
 Address read_listen_address(const Environment& environment) {
     const auto text = variable(environment, "LB_ADDR");
     if (!text) {
@@ -63,7 +72,9 @@ Address read_listen_address(const Environment& environment) {
     }
     return *address;
 }
+//! [ch02:read_listen_address]
 
+//! [ch02:read_backend]
 Address read_backend(const Environment& environment) {
     constexpr auto expected = "one host:port or [v6]:port, with a port from 1 to 65535";
     const auto text = variable(environment, "BACKENDS");
@@ -78,12 +89,16 @@ Address read_backend(const Environment& environment) {
 }
 
 } // namespace
+//! [ch02:read_backend]
 
+//! [ch02:to_text]
 std::string to_text(const Address& address) {
     const bool v6 = address.host.find(':') != std::string::npos;
     return (v6 ? '[' + address.host + ']' : address.host) + ':' + address.port;
 }
+//! [ch02:to_text]
 
+//! [ch02:read_config]
 Config read_config(const Environment& environment) {
     Config config;
     config.listen = read_listen_address(environment);
@@ -92,3 +107,4 @@ Config read_config(const Environment& environment) {
 }
 
 } // namespace harbor
+//! [ch02:read_config]

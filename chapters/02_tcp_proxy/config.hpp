@@ -1,3 +1,4 @@
+//! [ch02:config_head]
 // What the program is told by its environment.
 //
 // All of it is read and judged before anything is bound: a balancer that starts with a setting it
@@ -10,7 +11,9 @@
 #include <string>
 
 namespace harbor {
+//! [ch02:config_head]
 
+//! [ch02:address]
 /// A host and a port as they were written. An empty host means every address of this machine.
 struct Address {
     std::string host;
@@ -19,12 +22,16 @@ struct Address {
 
 /// `host:port`, with brackets around an IPv6 host.
 std::string to_text(const Address& address);
+//! [ch02:address]
 
+//! [ch02:config_struct]
 struct Config {
     Address listen{"", "9090"}; // LB_ADDR
     Address backend; // BACKENDS
 };
+//! [ch02:config_struct]
 
+//! [ch02:config_error]
 /// A setting that cannot be used. The text names the variable, its value and the form expected.
 struct ConfigError : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -37,3 +44,4 @@ using Environment = std::function<const char*(const char* name)>;
 Config read_config(const Environment& environment);
 
 } // namespace harbor
+//! [ch02:config_error]

@@ -1,3 +1,4 @@
+//! [ch02:relay_head]
 // The relay: a connection is two of these, one in each direction, and they know nothing of each other.
 //
 // The invariant: at any moment one buffer holds everything that was read and not yet written. Nothing else is
@@ -16,8 +17,9 @@
 namespace harbor {
 
 using asio::ip::tcp;
+//! [ch02:relay_head]
 
-//! [ch02:relay]
+//! [ch02:relay_loop]
 asio::awaitable<void> relay(tcp::socket& from, tcp::socket& to) {
     std::array<char, 64 * 1024> buffer;
     asio::error_code error;
@@ -32,7 +34,9 @@ asio::awaitable<void> relay(tcp::socket& from, tcp::socket& to) {
                                        asio::redirect_error(asio::use_awaitable, error));
         }
     }
+    //! [ch02:relay_loop]
 
+    //! [ch02:relay_end]
     if (error == asio::error::eof) {
         // `from` has sent its last byte, and all of them are written: pass on the end, and only that. The
         // other direction is not over: a client may well end its request this way and wait for the answer.
@@ -44,7 +48,7 @@ asio::awaitable<void> relay(tcp::socket& from, tcp::socket& to) {
         reset(to);
     }
 }
-//! [ch02:relay]
+//! [ch02:relay_end]
 
 //! [ch02:reset]
 void reset(tcp::socket& socket) {
@@ -54,6 +58,6 @@ void reset(tcp::socket& socket) {
     socket.set_option(asio::socket_base::linger(true, 0), ignored);
     socket.close(ignored);
 }
-//! [ch02:reset]
 
 } // namespace harbor
+//! [ch02:reset]

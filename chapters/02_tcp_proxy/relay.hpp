@@ -1,3 +1,4 @@
+//! [ch02:relay_interface]
 // One direction of a connection: bytes from one socket to the other.
 #pragma once
 
@@ -18,3 +19,4 @@ asio::awaitable<void> relay(asio::ip::tcp::socket& from, asio::ip::tcp::socket& 
 void reset(asio::ip::tcp::socket& socket);
 
 } // namespace harbor
+//! [ch02:relay_interface]

@@ -18,7 +18,6 @@ namespace harbor {
 
 using asio::ip::tcp;
 
-//! [ch01:listen]
 tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoint& endpoint) {
     try {
         tcp::acceptor acceptor(executor, endpoint.protocol());
@@ -34,9 +33,8 @@ tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoi
         throw std::system_error(failure.code(), text.str());
     }
 }
-//! [ch01:listen]
 
-//! [ch01:accept]
+//! [ch02:accept_clients]
 asio::awaitable<void> accept_clients(tcp::acceptor acceptor, const Backend& backend) {
     for (;;) {
         asio::error_code error;
@@ -50,6 +48,6 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, const Backend& back
         asio::co_spawn(acceptor.get_executor(), serve(std::move(client), backend), asio::detached);
     }
 }
-//! [ch01:accept]
+//! [ch02:accept_clients]
 
 } // namespace harbor

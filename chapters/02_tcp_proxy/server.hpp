@@ -15,8 +15,10 @@ namespace harbor {
 asio::ip::tcp::acceptor listen_on(const asio::any_io_executor& executor,
                                   const asio::ip::tcp::endpoint& endpoint);
 
+//! [ch02:server_interface]
 /// Accepts clients for ever and spawns serve() for each. Runs on the acceptor's executor. The backend must
 /// outlive it.
 asio::awaitable<void> accept_clients(asio::ip::tcp::acceptor acceptor, const Backend& backend);
+//! [ch02:server_interface]
 
 } // namespace harbor

@@ -13,7 +13,9 @@ namespace harbor {
 
 namespace {
 
+//! [ch03:dev_seed]
 constexpr auto dev_seed = "127.0.0.1:9001,127.0.0.1:9002";
+//! [ch03:dev_seed]
 
 [[noreturn]] void reject(std::string_view name, std::string_view value, std::string_view expected) {
     std::string text(name);
@@ -35,7 +37,6 @@ std::optional<std::int64_t> number(std::string_view text, std::int64_t lowest, s
     return whole && value >= lowest && value <= highest ? std::optional(value) : std::nullopt;
 }
 
-//! [ch02:parse_address]
 /// Splits `host:port` or `[v6]:port`, or returns nothing. The last colon separates, so `::1:9001` could be
 /// meant in two ways: that is what the brackets are for (RFC 3986, section 3.2.2).
 std::optional<Address> parse_address(std::string_view text, std::int64_t lowest_port) {
@@ -54,7 +55,6 @@ std::optional<Address> parse_address(std::string_view text, std::int64_t lowest_
     }
     return Address{std::string(host), std::string(text.substr(colon + 1))};
 }
-//! [ch02:parse_address]
 
 Address read_listen_address(const Environment& environment) {
     const auto text = variable(environment, "LB_ADDR");
@@ -91,6 +91,7 @@ std::vector<Address> read_backends(std::string_view text) {
 }
 //! [ch03:read_backends]
 
+//! [ch03:read_number]
 /// The value of a number from `lowest` to `highest`, or `fallback` when the variable is not set.
 std::int64_t read_number(const Environment& environment, const char* name, std::int64_t fallback,
                          std::int64_t lowest, std::int64_t highest) {
@@ -105,7 +106,9 @@ std::int64_t read_number(const Environment& environment, const char* name, std::
     }
     return *value;
 }
+//! [ch03:read_number]
 
+//! [ch03:read_flag]
 bool read_flag(const Environment& environment, const char* name, bool fallback) {
     const auto text = variable(environment, name);
     if (!text) {
@@ -116,6 +119,7 @@ bool read_flag(const Environment& environment, const char* name, bool fallback) 
     }
     return *text == "1" || *text == "true";
 }
+//! [ch03:read_flag]
 
 } // namespace
 
@@ -124,6 +128,7 @@ std::string to_text(const Address& address) {
     return (v6 ? '[' + address.host + ']' : address.host) + ':' + address.port;
 }
 
+//! [ch03:read_config]
 Config read_config(const Environment& environment) {
     Config config;
     config.listen = read_listen_address(environment);
@@ -140,5 +145,6 @@ Config read_config(const Environment& environment) {
     config.threads = static_cast<unsigned>(read_number(environment, "LB_THREADS", cores, 1, 1024));
     return config;
 }
+//! [ch03:read_config]
 
 } // namespace harbor

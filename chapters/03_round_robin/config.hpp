@@ -21,12 +21,14 @@ struct Address {
 /// `host:port`, with brackets around an IPv6 host.
 std::string to_text(const Address& address);
 
+//! [ch03:config_struct]
 struct Config {
     Address listen{"", "9090"}; // LB_ADDR
     std::vector<Address> backends; // BACKENDS; never empty
     bool dev_seed = false; // BACKENDS was not set, and LB_ALLOW_DEV_SEED=1 filled it in
     unsigned threads = 1; // LB_THREADS; one a core unless set
 };
+//! [ch03:config_struct]
 
 /// A setting that cannot be used. The text names the variable, its value and the form expected.
 struct ConfigError : std::runtime_error {

@@ -1,7 +1,9 @@
+//! [ch03:main_purpose]
 // Chapter 03: a load balancer. Clients go to the backends in turn, and several threads serve them.
 //
 // Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it
 // cannot listen.
+//! [ch03:main_purpose]
 #include "config.hpp"
 #include "pool.hpp"
 #include "server.hpp"
@@ -15,9 +17,9 @@
 #include <exception>
 #include <iostream>
 
-//! [ch02:main]
 int main() {
     try {
+        //! [ch03:main_pool]
         const harbor::Config config = harbor::read_config(std::getenv);
         if (config.dev_seed) {
             std::cerr
@@ -27,6 +29,8 @@ int main() {
         harbor::Workers workers(config.threads);
 
         // This thread only accepts. The 1 tells Asio that no other thread runs this io_context.
+        //! [ch03:main_pool]
+        //! [ch03:main_accept]
         asio::io_context context(1);
         const auto endpoint = harbor::resolve(config.listen, "LB_ADDR").front();
         auto acceptor = harbor::listen_on(context.get_executor(), endpoint);
@@ -34,6 +38,7 @@ int main() {
         asio::co_spawn(context, harbor::accept_clients(std::move(acceptor), pool, workers), asio::detached);
         context.run(); // returns when no coroutine is left to resume: never, here
         return 0;
+        //! [ch03:main_accept]
     } catch (const harbor::ConfigError& error) {
         std::cerr << "harbor: " << error.what() << '\n';
         return 2;
@@ -42,4 +47,3 @@ int main() {
         return 1;
     }
 }
-//! [ch02:main]

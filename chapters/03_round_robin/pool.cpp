@@ -1,3 +1,4 @@
+//! [ch03:pool_head]
 // The pool is the only thing that the threads share, so it is the only place that has to think about threads.
 //
 // The backends never change after the start: any number of threads may read them without a lock. Only the
@@ -14,6 +15,7 @@ namespace harbor {
 
 // Each backend is made in its place and never moves: sessions keep pointers to it.
 Pool::Pool(const std::vector<Address>& addresses) : backends_(addresses.begin(), addresses.end()) {}
+//! [ch03:pool_head]
 
 //! [ch03:pick]
 const Backend* Pool::pick() {
@@ -23,6 +25,6 @@ const Backend* Pool::pick() {
     const std::uint64_t turn = picks_.fetch_add(1, std::memory_order_relaxed);
     return &backends_[turn % backends_.size()];
 }
-//! [ch03:pick]
 
 } // namespace harbor
+//! [ch03:pick]

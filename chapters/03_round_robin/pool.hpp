@@ -1,3 +1,4 @@
+//! [ch03:pool_class]
 // The backends, and whose turn it is.
 #pragma once
 
@@ -27,3 +28,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch03:pool_class]

@@ -18,7 +18,7 @@ namespace harbor {
 using asio::experimental::awaitable_operators::operator&&;
 using asio::ip::tcp;
 
-//! [ch02:serve]
+//! [ch03:serve_pick]
 asio::awaitable<void> serve(tcp::socket client, Pool& pool) {
     const Backend* chosen = pool.pick();
 
@@ -31,9 +31,9 @@ asio::awaitable<void> serve(tcp::socket client, Pool& pool) {
     if (error) {
         co_return;
     }
+    //! [ch03:serve_pick]
 
     co_await (relay(client, backend) && relay(backend, client));
 }
-//! [ch02:serve]
 
 } // namespace harbor

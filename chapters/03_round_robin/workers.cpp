@@ -1,3 +1,4 @@
+//! [ch03:workers_start]
 // One io_context a thread, and a connection stays on the thread it was given to.
 //
 // Two coroutines of a connection can therefore never run at the same time, and their sockets need no lock:
@@ -8,23 +9,26 @@
 
 namespace harbor {
 
-//! [ch03:workers]
 Workers::Workers(std::size_t count) : workers_(count) {
     for (Worker& worker : workers_) {
         worker.thread = std::thread([&worker] { worker.context.run(); });
     }
 }
+//! [ch03:workers_start]
 
+//! [ch03:workers_stop]
 Workers::Worker::~Worker() {
     context.stop();
     if (thread.joinable()) { // not if the system refused to start it
         thread.join();
     }
 }
+//! [ch03:workers_stop]
 
+//! [ch03:workers_next]
 asio::any_io_executor Workers::next() {
     return workers_[turns_++ % workers_.size()].context.get_executor();
 }
-//! [ch03:workers]
 
 } // namespace harbor
+//! [ch03:workers_next]

@@ -1,3 +1,4 @@
+//! [ch03:workers_class]
 // The threads that serve connections.
 #pragma once
 
@@ -20,7 +21,9 @@ public:
 
     /// The executor of each worker in turn. For the accepting thread only.
     asio::any_io_executor next();
+    //! [ch03:workers_class]
 
+    //! [ch03:worker_struct]
 private:
     struct Worker {
         Worker() = default;
@@ -39,3 +42,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch03:worker_struct]

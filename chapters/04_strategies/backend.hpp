@@ -23,11 +23,13 @@ struct Backend {
     /// Resolves the address. Throws ConfigError when there is no such host.
     explicit Backend(const Address& address);
 
+    //! [ch04:in_flight]
     const std::string name; // as configured: `host:port`
     const Endpoints endpoints;
 
     /// How many leases are out: connections to this backend that are dialling or open. Every thread reads it.
     std::atomic<unsigned> in_flight{0};
 };
+//! [ch04:in_flight]
 
 } // namespace harbor

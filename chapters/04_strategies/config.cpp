@@ -37,7 +37,6 @@ std::optional<std::int64_t> number(std::string_view text, std::int64_t lowest, s
     return whole && value >= lowest && value <= highest ? std::optional(value) : std::nullopt;
 }
 
-//! [ch02:parse_address]
 /// Splits `host:port` or `[v6]:port`, or returns nothing. The last colon separates, so `::1:9001` could be
 /// meant in two ways: that is what the brackets are for (RFC 3986, section 3.2.2).
 std::optional<Address> parse_address(std::string_view text, std::int64_t lowest_port) {
@@ -56,7 +55,6 @@ std::optional<Address> parse_address(std::string_view text, std::int64_t lowest_
     }
     return Address{std::string(host), std::string(text.substr(colon + 1))};
 }
-//! [ch02:parse_address]
 
 Address read_listen_address(const Environment& environment) {
     const auto text = variable(environment, "LB_ADDR");
@@ -70,7 +68,6 @@ Address read_listen_address(const Environment& environment) {
     return *address;
 }
 
-//! [ch03:read_backends]
 std::vector<Address> read_backends(std::string_view text) {
     std::vector<Address> backends;
     for (std::size_t start = 0; start <= text.size();) {
@@ -91,7 +88,6 @@ std::vector<Address> read_backends(std::string_view text) {
     }
     return backends;
 }
-//! [ch03:read_backends]
 
 /// The value of a number from `lowest` to `highest`, or `fallback` when the variable is not set.
 std::int64_t read_number(const Environment& environment, const char* name, std::int64_t fallback,
@@ -138,10 +134,12 @@ Config read_config(const Environment& environment) {
     }
     config.dev_seed = !backends;
     config.backends = read_backends(backends.value_or(dev_seed));
+    //! [ch04:read_strategy]
     config.strategy = variable(environment, "STRATEGY").value_or(config.strategy);
     if (make_strategy(config.strategy) == nullptr) {
         reject("STRATEGY", config.strategy, "round-robin (rr), least-connections (lc) or power-of-two (p2c)");
     }
+    //! [ch04:read_strategy]
     const unsigned cores = std::max(1U, std::thread::hardware_concurrency()); // 0 where it cannot be told
     config.threads = static_cast<unsigned>(read_number(environment, "LB_THREADS", cores, 1, 1024));
     return config;

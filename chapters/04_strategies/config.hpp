@@ -25,7 +25,9 @@ struct Config {
     Address listen{"", "9090"}; // LB_ADDR
     std::vector<Address> backends; // BACKENDS; never empty
     bool dev_seed = false; // BACKENDS was not set, and LB_ALLOW_DEV_SEED=1 filled it in
+    //! [ch04:config_strategy]
     std::string strategy = "round-robin"; // STRATEGY; a name that make_strategy knows
+    //! [ch04:config_strategy]
     unsigned threads = 1; // LB_THREADS; one a core unless set
 };
 

@@ -1,3 +1,4 @@
+//! [ch04:lease_why]
 // The right to use a backend for one connection, and the duty to give it back.
 #pragma once
 
@@ -19,7 +20,9 @@ public:
         // Relaxed: strategies compare the counts, they do not rely on what else a thread has written.
         backend_->in_flight.fetch_add(1, std::memory_order_relaxed);
     }
+    //! [ch04:lease_why]
 
+    //! [ch04:lease_end]
     ~Lease() {
         if (backend_ != nullptr) {
             backend_->in_flight.fetch_sub(1, std::memory_order_relaxed);
@@ -28,7 +31,9 @@ public:
 
     Lease(Lease&& other) noexcept : backend_(std::exchange(other.backend_, nullptr)) {}
     Lease& operator=(Lease&&) = delete;
+    //! [ch04:lease_end]
 
+    //! [ch04:lease_use]
     Backend& operator*() const { return *backend_; }
     Backend* operator->() const { return backend_; }
 
@@ -37,3 +42,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch04:lease_use]

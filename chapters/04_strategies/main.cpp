@@ -1,4 +1,6 @@
+//! [ch04:main_purpose]
 // Chapter 04: a load balancer with a choice of strategies, and several threads.
+//! [ch04:main_purpose]
 //
 // Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it
 // cannot listen.
@@ -15,7 +17,6 @@
 #include <exception>
 #include <iostream>
 
-//! [ch02:main]
 int main() {
     try {
         const harbor::Config config = harbor::read_config(std::getenv);
@@ -23,8 +24,10 @@ int main() {
             std::cerr
                 << "warning: BACKENDS is not set, and LB_ALLOW_DEV_SEED=1: using the development backends\n";
         }
+        //! [ch04:main_pool]
         harbor::Pool pool(config.backends, harbor::make_strategy(config.strategy));
         harbor::Workers workers(config.threads);
+        //! [ch04:main_pool]
 
         // This thread only accepts. The 1 tells Asio that no other thread runs this io_context.
         asio::io_context context(1);
@@ -42,4 +45,3 @@ int main() {
         return 1;
     }
 }
-//! [ch02:main]

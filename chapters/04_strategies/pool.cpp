@@ -1,3 +1,4 @@
+//! [ch04:pool_essay]
 // The pool is the only thing that the threads share, so it is the only place that has to think about threads.
 //
 // The set of backends never changes after the start: any number of threads may read it without a lock. What
@@ -6,12 +7,14 @@
 // Why a vector: picking needs the n-th backend, a step of one multiplication, and going through all of them
 // touches memory in order. A list or a map would be better at adding and removing, which does not happen
 // here.
+//! [ch04:pool_essay]
 #include "pool.hpp"
 
 #include <utility>
 
 namespace harbor {
 
+//! [ch04:pool_made]
 // Each backend is made in its place and never moves: sessions keep pointers to it.
 Pool::Pool(const std::vector<Address>& addresses, std::unique_ptr<Strategy> strategy)
     : backends_(addresses.begin(), addresses.end()), strategy_(std::move(strategy)) {
@@ -19,11 +22,12 @@ Pool::Pool(const std::vector<Address>& addresses, std::unique_ptr<Strategy> stra
         candidates_.push_back(&backend);
     }
 }
+//! [ch04:pool_made]
 
-//! [ch03:pick]
+//! [ch04:pick]
 Lease Pool::pick() {
     return Lease(strategy_->pick(candidates_));
 }
-//! [ch03:pick]
+//! [ch04:pick]
 
 } // namespace harbor

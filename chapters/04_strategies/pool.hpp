@@ -11,6 +11,7 @@
 
 namespace harbor {
 
+//! [ch04:pool_class]
 /// A fixed set of backends that hands them out as its strategy decides. All threads share one pool.
 class Pool {
 public:
@@ -22,11 +23,14 @@ public:
     /// The backend for the next connection, counted as in flight until the lease goes. Thread-safe, never
     /// blocks; the pool goes on owning the backend and must outlive the lease.
     Lease pick();
+    //! [ch04:pool_class]
 
+    //! [ch04:pool_members]
 private:
     std::vector<Backend> backends_;
     std::vector<Backend*> candidates_; // all of them
     const std::unique_ptr<Strategy> strategy_;
 };
+//! [ch04:pool_members]
 
 } // namespace harbor

@@ -17,7 +17,6 @@ namespace harbor {
 
 using asio::ip::tcp;
 
-//! [ch02:relay]
 asio::awaitable<void> relay(tcp::socket& from, tcp::socket& to) {
     std::array<char, 64 * 1024> buffer;
     asio::error_code error;
@@ -44,9 +43,7 @@ asio::awaitable<void> relay(tcp::socket& from, tcp::socket& to) {
         reset(to);
     }
 }
-//! [ch02:relay]
 
-//! [ch02:reset]
 void reset(tcp::socket& socket) {
     asio::error_code ignored; // the socket may be closed already, by the other direction
     // To linger for zero seconds means: do not send what is left, do not say goodbye (man 7 socket,
@@ -54,6 +51,5 @@ void reset(tcp::socket& socket) {
     socket.set_option(asio::socket_base::linger(true, 0), ignored);
     socket.close(ignored);
 }
-//! [ch02:reset]
 
 } // namespace harbor

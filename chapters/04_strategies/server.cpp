@@ -18,7 +18,6 @@ namespace harbor {
 
 using asio::ip::tcp;
 
-//! [ch01:listen]
 tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoint& endpoint) {
     try {
         tcp::acceptor acceptor(executor, endpoint.protocol());
@@ -34,9 +33,7 @@ tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoi
         throw std::system_error(failure.code(), text.str());
     }
 }
-//! [ch01:listen]
 
-//! [ch01:accept]
 asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Pool& pool, Workers& workers) {
     for (;;) {
         // The socket belongs to the worker's io_context from the start, and stays there.
@@ -53,6 +50,5 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Pool& pool, Workers
         asio::co_spawn(worker, serve(std::move(client), pool), asio::detached);
     }
 }
-//! [ch01:accept]
 
 } // namespace harbor

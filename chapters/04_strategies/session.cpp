@@ -18,7 +18,7 @@ namespace harbor {
 using asio::experimental::awaitable_operators::operator&&;
 using asio::ip::tcp;
 
-//! [ch02:serve]
+//! [ch04:serve_lease]
 asio::awaitable<void> serve(tcp::socket client, Pool& pool) {
     // The lease counts as in flight for as long as this coroutine lives.
     const Lease lease = pool.pick();
@@ -31,9 +31,9 @@ asio::awaitable<void> serve(tcp::socket client, Pool& pool) {
     if (error) {
         co_return;
     }
+    //! [ch04:serve_lease]
 
     co_await (relay(client, backend) && relay(backend, client));
 }
-//! [ch02:serve]
 
 } // namespace harbor

@@ -1,3 +1,4 @@
+//! [ch04:strategy_head]
 // The three strategies, from the one that knows nothing to the one that looks at everything.
 //
 // Round-robin is exact and blind: with requests of very different length, the long ones pile up wherever they
@@ -17,6 +18,7 @@
 namespace harbor {
 
 namespace {
+//! [ch04:strategy_head]
 
 //! [ch04:round_robin]
 class RoundRobin : public Strategy {
@@ -34,7 +36,7 @@ private:
 };
 //! [ch04:round_robin]
 
-//! [ch04:least_connections]
+//! [ch04:least_connections_look]
 class LeastConnections : public Strategy {
 public:
     Backend& pick(std::span<Backend* const> candidates) override {
@@ -50,6 +52,8 @@ public:
                 least.push_back(candidate);
             }
         }
+        //! [ch04:least_connections_look]
+        //! [ch04:least_connections_tie]
         // Ties are the normal case when traffic is light. If they went to the first, it would do all the
         // work.
         const std::uint64_t turn = turns_.fetch_add(1, std::memory_order_relaxed);
@@ -59,9 +63,9 @@ public:
 private:
     std::atomic<std::uint64_t> turns_{0};
 };
-//! [ch04:least_connections]
+//! [ch04:least_connections_tie]
 
-//! [ch04:power_of_two]
+//! [ch04:power_of_two_draw]
 class PowerOfTwo : public Strategy {
 public:
     Backend& pick(std::span<Backend* const> candidates) override {
@@ -76,15 +80,17 @@ public:
             std::uniform_int_distribution<std::size_t>(0, candidates.size() - 1)(random);
         std::size_t second = std::uniform_int_distribution<std::size_t>(0, candidates.size() - 2)(random);
         second += second >= first ? 1 : 0;
+        //! [ch04:power_of_two_draw]
 
+        //! [ch04:power_of_two_compare]
         const unsigned first_load = candidates[first]->in_flight.load(std::memory_order_relaxed);
         const unsigned second_load = candidates[second]->in_flight.load(std::memory_order_relaxed);
         return *candidates[second_load < first_load ? second : first];
     }
 };
-//! [ch04:power_of_two]
 
 } // namespace
+//! [ch04:power_of_two_compare]
 
 //! [ch04:make_strategy]
 std::unique_ptr<Strategy> make_strategy(std::string_view name) {
@@ -100,6 +106,6 @@ std::unique_ptr<Strategy> make_strategy(std::string_view name) {
     }
     return nullptr;
 }
-//! [ch04:make_strategy]
 
 } // namespace harbor
+//! [ch04:make_strategy]

@@ -1,3 +1,4 @@
+//! [ch04:strategy_interface]
 // How the next backend is chosen.
 #pragma once
 
@@ -27,3 +28,4 @@ public:
 std::unique_ptr<Strategy> make_strategy(std::string_view name);
 
 } // namespace harbor
+//! [ch04:strategy_interface]

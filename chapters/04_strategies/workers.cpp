@@ -8,7 +8,6 @@
 
 namespace harbor {
 
-//! [ch03:workers]
 Workers::Workers(std::size_t count) : workers_(count) {
     for (Worker& worker : workers_) {
         worker.thread = std::thread([&worker] { worker.context.run(); });
@@ -25,6 +24,5 @@ Workers::Worker::~Worker() {
 asio::any_io_executor Workers::next() {
     return workers_[turns_++ % workers_.size()].context.get_executor();
 }
-//! [ch03:workers]
 
 } // namespace harbor

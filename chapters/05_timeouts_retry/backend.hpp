@@ -30,7 +30,9 @@ struct Backend {
     /// How many leases are out: connections to this backend that are dialling or open. Every thread reads it.
     std::atomic<unsigned> in_flight{0};
 
+    //! [ch05:backend_cooldown]
     Cooldown cooldown;
 };
+//! [ch05:backend_cooldown]
 
 } // namespace harbor

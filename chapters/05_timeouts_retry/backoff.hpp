@@ -1,3 +1,4 @@
+//! [ch05:backoff]
 // How long to wait before trying again what has just failed.
 #pragma once
 
@@ -24,3 +25,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch05:backoff]

@@ -1,3 +1,4 @@
+//! [ch05:balancer]
 // What all connections share.
 #pragma once
 
@@ -15,3 +16,4 @@ struct Balancer {
 };
 
 } // namespace harbor
+//! [ch05:balancer]

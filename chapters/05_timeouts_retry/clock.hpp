@@ -1,3 +1,4 @@
+//! [ch05:clock]
 // The clock of every timeout and deadline.
 #pragma once
 
@@ -9,3 +10,4 @@ namespace harbor {
 using Clock = std::chrono::steady_clock;
 
 } // namespace harbor
+//! [ch05:clock]

@@ -28,6 +28,7 @@ struct Config {
     bool dev_seed = false; // BACKENDS was not set, and LB_ALLOW_DEV_SEED=1 filled it in
     std::string strategy = "round-robin"; // STRATEGY; a name that make_strategy knows
     unsigned threads = 1; // LB_THREADS; one a core unless set
+    //! [ch05:config_times]
     std::chrono::milliseconds dial_timeout{1500}; // LB_DIAL_TIMEOUT_MS
     unsigned dial_retries = 1; // LB_DIAL_RETRIES
     std::chrono::milliseconds backend_cooldown{5000}; // LB_BACKEND_COOLDOWN_MS; 0 = none
@@ -36,6 +37,7 @@ struct Config {
     std::chrono::milliseconds tcp_keepalive{30000}; // LB_TCP_KEEPALIVE_MS; 0 = off
     bool tcp_nodelay = true; // LB_TCP_NODELAY
 };
+//! [ch05:config_times]
 
 /// A setting that cannot be used. The text names the variable, its value and the form expected.
 struct ConfigError : std::runtime_error {

@@ -1,3 +1,4 @@
+//! [ch05:cooldown_ends]
 // Passive health checking: nobody asks the backends how they are, the clients' own dials tell.
 //
 // All of the state is one point in time, so it changes as a whole and needs no lock. Counting failures before
@@ -8,7 +9,6 @@
 
 namespace harbor {
 
-//! [ch05:cooldown]
 void Cooldown::failed(Clock::time_point now, std::chrono::milliseconds period) {
     until_.store(now + period, std::memory_order_relaxed);
 }
@@ -16,7 +16,9 @@ void Cooldown::failed(Clock::time_point now, std::chrono::milliseconds period) {
 void Cooldown::succeeded() {
     until_.store(up, std::memory_order_relaxed);
 }
+//! [ch05:cooldown_ends]
 
+//! [ch05:claim]
 bool Cooldown::claim(Clock::time_point now, std::chrono::milliseconds period) {
     Clock::time_point seen = until();
     if (seen == up) {
@@ -26,6 +28,6 @@ bool Cooldown::claim(Clock::time_point now, std::chrono::milliseconds period) {
     // again later.
     return seen <= now && until_.compare_exchange_strong(seen, now + period, std::memory_order_relaxed);
 }
-//! [ch05:cooldown]
 
 } // namespace harbor
+//! [ch05:claim]

@@ -1,3 +1,4 @@
+//! [ch05:cooldown_state]
 // Whether a backend may be dialled, after dials that failed.
 #pragma once
 
@@ -18,7 +19,9 @@ public:
 
     /// A dial has succeeded: whatever was wrong is over.
     void succeeded();
+    //! [ch05:cooldown_state]
 
+    //! [ch05:cooldown_claim]
     /// Not to be picked yet.
     bool cooling(Clock::time_point now) const { return until() > now; }
 
@@ -36,3 +39,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch05:cooldown_claim]

@@ -1,3 +1,4 @@
+//! [ch05:dial_head]
 // Dialling is the only moment when a failure can be hidden from the client: not one byte has been passed on
 // yet, so another backend can take over. Once a byte has been sent, nobody can know whether the backend has
 // acted on it, and to send it to a second one could buy the book twice.
@@ -20,8 +21,9 @@ using asio::experimental::awaitable_operators::operator||;
 using asio::ip::tcp;
 
 namespace {
+//! [ch05:dial_head]
 
-//! [ch05:connect]
+//! [ch05:connect_to_any]
 /// Tries one address after the other. asio::async_connect does that too, but it hides why a socket could not
 /// be opened.
 asio::awaitable<asio::error_code> connect_to_any(tcp::socket& socket, const Endpoints& endpoints) {
@@ -38,7 +40,9 @@ asio::awaitable<asio::error_code> connect_to_any(tcp::socket& socket, const Endp
     }
     co_return error;
 }
+//! [ch05:connect_to_any]
 
+//! [ch05:connect]
 asio::awaitable<asio::error_code> connect(tcp::socket& socket, const Endpoints& endpoints,
                                           std::chrono::milliseconds timeout) {
     asio::steady_timer timer(socket.get_executor(), timeout);
@@ -50,6 +54,7 @@ asio::awaitable<asio::error_code> connect(tcp::socket& socket, const Endpoints& 
 }
 //! [ch05:connect]
 
+//! [ch05:out_of_resources]
 /// It was this machine that had nothing left: the backend is not to blame, and must not be punished for it.
 bool out_of_resources(const asio::error_code& error) {
     // By number: Asio's errors do not all know which std::errc they stand for.
@@ -59,6 +64,7 @@ bool out_of_resources(const asio::error_code& error) {
 }
 
 } // namespace
+//! [ch05:out_of_resources]
 
 //! [ch05:dial]
 asio::awaitable<Lease> dial(tcp::socket& socket, Balancer& balancer) {
@@ -82,6 +88,6 @@ asio::awaitable<Lease> dial(tcp::socket& socket, Balancer& balancer) {
     }
     co_return Lease();
 }
-//! [ch05:dial]
 
 } // namespace harbor
+//! [ch05:dial]

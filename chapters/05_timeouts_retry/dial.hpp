@@ -1,3 +1,4 @@
+//! [ch05:dial_interface]
 // From a client to a connected backend.
 #pragma once
 
@@ -18,3 +19,4 @@ namespace harbor {
 asio::awaitable<Lease> dial(asio::ip::tcp::socket& socket, Balancer& balancer);
 
 } // namespace harbor
+//! [ch05:dial_interface]

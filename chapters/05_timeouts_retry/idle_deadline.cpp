@@ -1,3 +1,4 @@
+//! [ch05:idle_head]
 // A lazy deadline: touching it only writes down the time, and the one timer of the connection looks at the
 // note when it fires. If bytes have moved meanwhile, it goes back to sleep for the rest.
 //
@@ -11,8 +12,9 @@ namespace harbor {
 
 IdleDeadline::IdleDeadline(const asio::any_io_executor& executor, std::chrono::milliseconds timeout)
     : timeout_(timeout), last_active_(Clock::now()), timer_(executor) {}
+//! [ch05:idle_head]
 
-//! [ch05:idle]
+//! [ch05:idle_passed]
 asio::awaitable<void> IdleDeadline::passed() {
     for (;;) {
         const bool never = timeout_ == std::chrono::milliseconds::zero();
@@ -25,6 +27,6 @@ asio::awaitable<void> IdleDeadline::passed() {
         co_await timer_.async_wait(asio::use_awaitable);
     }
 }
-//! [ch05:idle]
 
 } // namespace harbor
+//! [ch05:idle_passed]

@@ -1,3 +1,4 @@
+//! [ch05:idle_class]
 // When a connection has been silent for too long.
 #pragma once
 
@@ -31,3 +32,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch05:idle_class]

@@ -1,3 +1,4 @@
+//! [ch05:slot]
 // How many clients are served at once, and no more.
 //
 // Every connection costs two descriptors and two buffers. Without a limit of our own the first to say no is
@@ -18,7 +19,9 @@ struct GiveBack {
 /// A place for one client, given back when the object goes; null when there was none. A unique_ptr, because
 /// that is all it is: something with one owner and one thing to do at the end.
 using Slot = std::unique_ptr<std::atomic<unsigned>, GiveBack>;
+//! [ch05:slot]
 
+//! [ch05:inflight_limit]
 /// Hands out at most `highest` slots at a time, and must outlive them. Thread-safe.
 class InflightLimit {
 public:
@@ -40,3 +43,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch05:inflight_limit]

@@ -14,10 +14,12 @@ namespace harbor {
 /// in each of them would forget one, and a backend that looks busy for ever gets no more clients. A
 /// destructor does not forget.
 class Lease {
+    //! [ch05:lease_empty]
 public:
     /// An empty lease: no backend was to be had.
     Lease() = default;
     explicit Lease(Backend& backend) : backend_(&backend) {
+        //! [ch05:lease_empty]
         // Relaxed: strategies compare the counts, they do not rely on what else a thread has written.
         backend_->in_flight.fetch_add(1, std::memory_order_relaxed);
     }
@@ -31,6 +33,7 @@ public:
     Lease(Lease&& other) noexcept : backend_(std::exchange(other.backend_, nullptr)) {}
     Lease& operator=(Lease&&) = delete;
 
+    //! [ch05:lease_bool]
     explicit operator bool() const { return backend_ != nullptr; }
     Backend& operator*() const { return *backend_; }
     Backend* operator->() const { return backend_; }
@@ -38,5 +41,6 @@ public:
 private:
     Backend* backend_ = nullptr; // null when empty, or once moved from
 };
+//! [ch05:lease_bool]
 
 } // namespace harbor

@@ -1,8 +1,10 @@
 // The pool is the only thing that the threads share, so it is the only place that has to think about threads.
 //
+//! [ch05:pool_essay]
 // The set of backends never changes after the start: any number of threads may read it without a lock. What
 // changes are the counts of connections and the cooldowns, which are atomic, and whatever the strategy
 // remembers.
+//! [ch05:pool_essay]
 //
 // Why a vector: picking needs the n-th backend, a step of one multiplication, and going through all of them
 // touches memory in order. A list or a map would be better at adding and removing, which does not happen
@@ -14,12 +16,14 @@
 
 namespace harbor {
 
+//! [ch05:pool_made]
 // Each backend is made in its place and never moves: sessions keep pointers to it.
 Pool::Pool(const std::vector<Address>& addresses, std::unique_ptr<Strategy> strategy,
            std::chrono::milliseconds cooldown)
     : backends_(addresses.begin(), addresses.end()), strategy_(std::move(strategy)), cooldown_(cooldown) {}
+//! [ch05:pool_made]
 
-//! [ch03:pick]
+//! [ch05:pick_candidates]
 Lease Pool::pick(std::span<const Backend* const> tried, Clock::time_point now) {
     for (;;) {
         std::vector<Backend*> candidates;
@@ -35,6 +39,8 @@ Lease Pool::pick(std::span<const Backend* const> tried, Clock::time_point now) {
                 due_soonest = &backend;
             }
         }
+        //! [ch05:pick_candidates]
+        //! [ch05:pick_choice]
         if (due_soonest == nullptr) {
             return {};
         }
@@ -50,7 +56,9 @@ Lease Pool::pick(std::span<const Backend* const> tried, Clock::time_point now) {
         // anew.
     }
 }
+//! [ch05:pick_choice]
 
+//! [ch05:pool_dialled_how]
 void Pool::dial_succeeded(Backend& backend) {
     backend.cooldown.succeeded();
 }
@@ -58,6 +66,6 @@ void Pool::dial_succeeded(Backend& backend) {
 void Pool::dial_failed(Backend& backend, Clock::time_point now) {
     backend.cooldown.failed(now, cooldown_);
 }
-//! [ch03:pick]
+//! [ch05:pool_dialled_how]
 
 } // namespace harbor

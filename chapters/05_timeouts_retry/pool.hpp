@@ -16,6 +16,7 @@ namespace harbor {
 
 /// A fixed set of backends that hands them out as its strategy decides. All threads share one pool.
 class Pool {
+    //! [ch05:pool_pick]
 public:
     /// Resolves all addresses, of which there must be at least one. Throws ConfigError when a name does not
     /// resolve.
@@ -29,7 +30,9 @@ public:
     /// Leaves out those in `tried`; the lease is empty when that leaves nobody. Backends that cool down are
     /// left out too, unless there is nobody else: then it is the one whose cooldown ends first.
     Lease pick(std::span<const Backend* const> tried = {}, Clock::time_point now = Clock::now());
+    //! [ch05:pool_pick]
 
+    //! [ch05:pool_dialled]
     /// How the dial that a pick has led to ended. Thread-safe.
     void dial_succeeded(Backend& backend);
     void dial_failed(Backend& backend, Clock::time_point now = Clock::now());
@@ -39,5 +42,6 @@ private:
     const std::unique_ptr<Strategy> strategy_;
     const std::chrono::milliseconds cooldown_;
 };
+//! [ch05:pool_dialled]
 
 } // namespace harbor

@@ -16,7 +16,7 @@ namespace harbor {
 
 using asio::ip::tcp;
 
-//! [ch02:relay]
+//! [ch05:relay_touch]
 asio::awaitable<void> relay(tcp::socket& from, tcp::socket& to, IdleDeadline& deadline) {
     std::array<char, 64 * 1024> buffer;
     asio::error_code error;
@@ -35,6 +35,7 @@ asio::awaitable<void> relay(tcp::socket& from, tcp::socket& to, IdleDeadline& de
             deadline.touch();
         }
     }
+    //! [ch05:relay_touch]
 
     if (error == asio::error::eof) {
         // `from` has sent its last byte, and all of them are written: pass on the end, and only that. The
@@ -47,9 +48,7 @@ asio::awaitable<void> relay(tcp::socket& from, tcp::socket& to, IdleDeadline& de
         reset(to);
     }
 }
-//! [ch02:relay]
 
-//! [ch02:reset]
 void reset(tcp::socket& socket) {
     asio::error_code ignored; // the socket may be closed already, by the other direction
     // To linger for zero seconds means: do not send what is left, do not say goodbye (man 7 socket,
@@ -57,6 +56,5 @@ void reset(tcp::socket& socket) {
     socket.set_option(asio::socket_base::linger(true, 0), ignored);
     socket.close(ignored);
 }
-//! [ch02:reset]
 
 } // namespace harbor

@@ -8,6 +8,7 @@
 
 namespace harbor {
 
+//! [ch05:relay_interface]
 /// Passes every byte from `from` to `to`, in order and once, and then how the stream ended: a clean end as a
 /// half-close of `to`, anything else as a reset of both sockets. Touches the deadline whenever bytes have
 /// moved.
@@ -15,6 +16,7 @@ namespace harbor {
 /// Holds at most one buffer of 64 KiB. The sockets and the deadline belong to the caller and must outlive the
 /// coroutine. Runs on their executor, and only there. Never throws because of the network.
 asio::awaitable<void> relay(asio::ip::tcp::socket& from, asio::ip::tcp::socket& to, IdleDeadline& deadline);
+//! [ch05:relay_interface]
 
 /// Closes the socket so that its peer sees a reset, and drops what was not sent yet. Closed sockets are left
 /// alone.

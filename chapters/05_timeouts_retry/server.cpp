@@ -20,7 +20,6 @@ namespace harbor {
 
 using asio::ip::tcp;
 
-//! [ch01:listen]
 tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoint& endpoint) {
     try {
         tcp::acceptor acceptor(executor, endpoint.protocol());
@@ -36,9 +35,8 @@ tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoi
         throw std::system_error(failure.code(), text.str());
     }
 }
-//! [ch01:listen]
 
-//! [ch01:accept]
+//! [ch05:accept_backoff]
 asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer, Workers& workers) {
     asio::steady_timer timer(acceptor.get_executor());
     Backoff backoff;
@@ -56,6 +54,8 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
             co_await timer.async_wait(asio::use_awaitable);
             continue;
         }
+        //! [ch05:accept_backoff]
+        //! [ch05:accept_limit]
         backoff.reset();
         Slot slot = balancer.inflight.take();
         if (!slot) {
@@ -68,6 +68,6 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
         asio::co_spawn(worker, serve(std::move(client), std::move(slot), balancer), asio::detached);
     }
 }
-//! [ch01:accept]
+//! [ch05:accept_limit]
 
 } // namespace harbor

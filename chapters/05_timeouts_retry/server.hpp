@@ -16,9 +16,11 @@ namespace harbor {
 asio::ip::tcp::acceptor listen_on(const asio::any_io_executor& executor,
                                   const asio::ip::tcp::endpoint& endpoint);
 
+//! [ch05:server_interface]
 /// Accepts clients for ever and spawns serve() for each, on the workers in turn. A client that
 /// finds LB_MAX_INFLIGHT others is closed at once. Runs on the acceptor's executor. The references must
 /// outlive it.
 asio::awaitable<void> accept_clients(asio::ip::tcp::acceptor acceptor, Balancer& balancer, Workers& workers);
+//! [ch05:server_interface]
 
 } // namespace harbor

@@ -19,7 +19,7 @@ using asio::experimental::awaitable_operators::operator&&;
 using asio::experimental::awaitable_operators::operator||;
 using asio::ip::tcp;
 
-//! [ch02:serve]
+//! [ch05:serve_dial]
 asio::awaitable<void> serve(tcp::socket client, [[maybe_unused]] Slot slot, Balancer& balancer) {
     set_options(client, balancer.config);
 
@@ -31,7 +31,9 @@ asio::awaitable<void> serve(tcp::socket client, [[maybe_unused]] Slot slot, Bala
     if (!lease) {
         co_return;
     }
+    //! [ch05:serve_dial]
 
+    //! [ch05:serve_idle]
     IdleDeadline deadline(client.get_executor(), balancer.config.io_timeout);
     const auto first = co_await ((relay(client, backend, deadline) && relay(backend, client, deadline)) ||
                                  deadline.passed());
@@ -42,6 +44,6 @@ asio::awaitable<void> serve(tcp::socket client, [[maybe_unused]] Slot slot, Bala
         reset(backend);
     }
 }
-//! [ch02:serve]
+//! [ch05:serve_idle]
 
 } // namespace harbor

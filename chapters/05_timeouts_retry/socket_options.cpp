@@ -1,3 +1,4 @@
+//! [ch05:options_head]
 // No-delay: a proxy passes on what it gets when it gets it. Nagle's algorithm (RFC 896) would hold a small
 // segment back until the one before is acknowledged, and together with delayed acknowledgements that can be
 // 40 ms.
@@ -17,8 +18,9 @@
 namespace harbor {
 
 using asio::ip::tcp;
+//! [ch05:options_head]
 
-//! [ch05:options]
+//! [ch05:options_set]
 void set_options(tcp::socket& socket, const Config& config) {
     asio::error_code ignored;
     socket.set_option(tcp::no_delay(config.tcp_nodelay), ignored);
@@ -36,6 +38,6 @@ void set_options(tcp::socket& socket, const Config& config) {
     const int value = static_cast<int>(seconds.count());
     ::setsockopt(socket.native_handle(), IPPROTO_TCP, keep_idle, &value, sizeof value);
 }
-//! [ch05:options]
 
 } // namespace harbor
+//! [ch05:options_set]

@@ -1,3 +1,4 @@
+//! [ch05:options_interface]
 // What is asked of the kernel for every socket, on both sides.
 #pragma once
 
@@ -12,3 +13,4 @@ namespace harbor {
 void set_options(asio::ip::tcp::socket& socket, const Config& config);
 
 } // namespace harbor
+//! [ch05:options_interface]

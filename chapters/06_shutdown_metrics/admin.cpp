@@ -1,3 +1,4 @@
+//! [ch06:admin_head]
 // As much of HTTP/1.1 (RFC 9112) as a scraper needs: one request, one reply, and the connection is closed.
 //
 // Whoever can reach this port can ask, so size and time of a request are bounded, and what is not understood
@@ -30,7 +31,9 @@ namespace {
 
 constexpr std::size_t longest_head = 8 * 1024;
 constexpr std::chrono::seconds patience{5};
+//! [ch06:admin_head]
 
+//! [ch06:http_reply]
 std::string http_reply(std::string_view status, std::string_view type, std::string_view body) {
     std::string text("HTTP/1.1 ");
     text.append(status).append("\r\nContent-Type: ").append(type);
@@ -43,7 +46,9 @@ std::string http_reply(std::string_view status, std::string_view type, std::stri
 std::string refusal(std::string_view status) {
     return http_reply(status, "text/plain", std::string(status) + '\n');
 }
+//! [ch06:http_reply]
 
+//! [ch06:wants_json]
 bool wants_json(std::string_view head) {
     std::string lower(head);
     std::transform(lower.begin(), lower.end(), lower.begin(),
@@ -55,7 +60,9 @@ bool wants_json(std::string_view head) {
     return lower.substr(accept, lower.find("\r\n", accept + 2) - accept).find("application/json") !=
            std::string::npos;
 }
+//! [ch06:wants_json]
 
+//! [ch06:converse_read]
 asio::awaitable<void> converse(tcp::socket& scraper, const Balancer& balancer) {
     std::string request;
     asio::error_code error;
@@ -72,7 +79,9 @@ asio::awaitable<void> converse(tcp::socket& scraper, const Balancer& balancer) {
     }
     co_await asio::async_write(scraper, asio::buffer(reply),
                                asio::redirect_error(asio::use_awaitable, error));
+    //! [ch06:converse_read]
 
+    //! [ch06:converse_end]
     // To close a socket with unread bytes sends a reset, which may overtake the reply (RFC 9112,
     // section 9.6). So our end of the stream goes first, and what still comes is read and thrown away.
     scraper.shutdown(tcp::socket::shutdown_send, error);
@@ -82,13 +91,16 @@ asio::awaitable<void> converse(tcp::socket& scraper, const Balancer& balancer) {
                                          asio::redirect_error(asio::use_awaitable, error));
     }
 }
+//! [ch06:converse_end]
 
+//! [ch06:serve_scraper]
 asio::awaitable<void> serve_scraper(tcp::socket scraper, const Balancer& balancer) {
     asio::steady_timer timer(scraper.get_executor(), patience);
     co_await (converse(scraper, balancer) || timer.async_wait(asio::use_awaitable));
 }
 
 } // namespace
+//! [ch06:serve_scraper]
 
 //! [ch06:admin_reply]
 std::string admin_reply(std::string_view head, const Balancer& balancer) {
@@ -112,6 +124,7 @@ std::string admin_reply(std::string_view head, const Balancer& balancer) {
 }
 //! [ch06:admin_reply]
 
+//! [ch06:answer_admin]
 asio::awaitable<void> answer_admin_requests(tcp::acceptor acceptor, const Balancer& balancer) {
     asio::steady_timer timer(acceptor.get_executor());
     Backoff backoff;
@@ -130,3 +143,4 @@ asio::awaitable<void> answer_admin_requests(tcp::acceptor acceptor, const Balanc
 }
 
 } // namespace harbor
+//! [ch06:answer_admin]

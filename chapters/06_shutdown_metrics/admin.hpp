@@ -1,3 +1,4 @@
+//! [ch06:admin_interface]
 // The endpoint that monitoring asks: GET /metrics.
 #pragma once
 
@@ -19,3 +20,4 @@ asio::awaitable<void> answer_admin_requests(asio::ip::tcp::acceptor acceptor, co
 std::string admin_reply(std::string_view head, const Balancer& balancer);
 
 } // namespace harbor
+//! [ch06:admin_interface]

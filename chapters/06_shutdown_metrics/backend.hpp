@@ -31,10 +31,12 @@ struct Backend {
     /// How many leases are out: connections to this backend that are dialling or open. Every thread reads it.
     std::atomic<unsigned> in_flight{0};
 
+    //! [ch06:backend_counters]
     Cooldown cooldown;
 
     Counter picks;
     Counter dial_failures;
 };
+//! [ch06:backend_counters]
 
 } // namespace harbor

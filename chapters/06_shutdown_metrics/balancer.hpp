@@ -13,7 +13,9 @@ struct Balancer {
     const Config config;
     Pool pool{config.backends, make_strategy(config.strategy), config.backend_cooldown};
     InflightLimit inflight{config.max_inflight};
+    //! [ch06:balancer_metrics]
     Metrics metrics{};
 };
+//! [ch06:balancer_metrics]
 
 } // namespace harbor

@@ -37,7 +37,6 @@ std::optional<std::int64_t> number(std::string_view text, std::int64_t lowest, s
     return whole && value >= lowest && value <= highest ? std::optional(value) : std::nullopt;
 }
 
-//! [ch02:parse_address]
 /// Splits `host:port` or `[v6]:port`, or returns nothing. The last colon separates, so `::1:9001` could be
 /// meant in two ways: that is what the brackets are for (RFC 3986, section 3.2.2).
 std::optional<Address> parse_address(std::string_view text, std::int64_t lowest_port) {
@@ -56,8 +55,8 @@ std::optional<Address> parse_address(std::string_view text, std::int64_t lowest_
     }
     return Address{std::string(host), std::string(text.substr(colon + 1))};
 }
-//! [ch02:parse_address]
 
+//! [ch06:read_listen_address]
 Address read_listen_address(const Environment& environment, const char* name, const Address& fallback) {
     const auto text = variable(environment, name);
     if (!text) {
@@ -69,8 +68,8 @@ Address read_listen_address(const Environment& environment, const char* name, co
     }
     return *address;
 }
+//! [ch06:read_listen_address]
 
-//! [ch03:read_backends]
 std::vector<Address> read_backends(std::string_view text) {
     std::vector<Address> backends;
     for (std::size_t start = 0; start <= text.size();) {
@@ -91,7 +90,6 @@ std::vector<Address> read_backends(std::string_view text) {
     }
     return backends;
 }
-//! [ch03:read_backends]
 
 /// The value of a number from `lowest` to `highest`, or `fallback` when the variable is not set.
 std::int64_t read_number(const Environment& environment, const char* name, std::int64_t fallback,
@@ -134,7 +132,9 @@ std::string to_text(const Address& address) {
 
 Config read_config(const Environment& environment) {
     Config config;
+    //! [ch06:read_listen]
     config.listen = read_listen_address(environment, "LB_ADDR", config.listen);
+    //! [ch06:read_listen]
     config.dev_seed = read_flag(environment, "LB_ALLOW_DEV_SEED", false);
     const auto backends = variable(environment, "BACKENDS");
     if (!backends && !config.dev_seed) {
@@ -159,9 +159,11 @@ Config read_config(const Environment& environment) {
         static_cast<unsigned>(read_number(environment, "LB_MAX_INFLIGHT", config.max_inflight, 1, 1000000));
     config.tcp_keepalive = read_duration(environment, "LB_TCP_KEEPALIVE_MS", config.tcp_keepalive);
     config.tcp_nodelay = read_flag(environment, "LB_TCP_NODELAY", config.tcp_nodelay);
+    //! [ch06:read_grace]
     config.shutdown_grace = read_duration(environment, "LB_SHUTDOWN_GRACE_MS", config.shutdown_grace);
     config.metrics_listen = read_listen_address(environment, "LB_METRICS_ADDR", config.metrics_listen);
     return config;
+    //! [ch06:read_grace]
 }
 
 } // namespace harbor

@@ -35,9 +35,11 @@ struct Config {
     unsigned max_inflight = 1024; // LB_MAX_INFLIGHT
     std::chrono::milliseconds tcp_keepalive{30000}; // LB_TCP_KEEPALIVE_MS; 0 = off
     bool tcp_nodelay = true; // LB_TCP_NODELAY
+    //! [ch06:config_end]
     std::chrono::milliseconds shutdown_grace{5000}; // LB_SHUTDOWN_GRACE_MS; 0 = cut at once
     Address metrics_listen{"127.0.0.1", "9100"}; // LB_METRICS_ADDR
 };
+//! [ch06:config_end]
 
 /// A setting that cannot be used. The text names the variable, its value and the form expected.
 struct ConfigError : std::runtime_error {

@@ -8,7 +8,6 @@
 
 namespace harbor {
 
-//! [ch05:cooldown]
 void Cooldown::failed(Clock::time_point now, std::chrono::milliseconds period) {
     until_.store(now + period, std::memory_order_relaxed);
 }
@@ -26,6 +25,5 @@ bool Cooldown::claim(Clock::time_point now, std::chrono::milliseconds period) {
     // again later.
     return seen <= now && until_.compare_exchange_strong(seen, now + period, std::memory_order_relaxed);
 }
-//! [ch05:cooldown]
 
 } // namespace harbor

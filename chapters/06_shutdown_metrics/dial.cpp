@@ -21,7 +21,6 @@ using asio::ip::tcp;
 
 namespace {
 
-//! [ch05:connect]
 /// Tries one address after the other. asio::async_connect does that too, but it hides why a socket could not
 /// be opened.
 asio::awaitable<asio::error_code> connect_to_any(tcp::socket& socket, const Endpoints& endpoints) {
@@ -48,7 +47,6 @@ asio::awaitable<asio::error_code> connect(tcp::socket& socket, const Endpoints& 
     const auto first = co_await (connect_to_any(socket, endpoints) || timer.async_wait(asio::use_awaitable));
     co_return first.index() == 0 ? std::get<0>(first) : asio::error::timed_out;
 }
-//! [ch05:connect]
 
 /// It was this machine that had nothing left: the backend is not to blame, and must not be punished for it.
 bool out_of_resources(const asio::error_code& error) {
@@ -60,7 +58,6 @@ bool out_of_resources(const asio::error_code& error) {
 
 } // namespace
 
-//! [ch05:dial]
 asio::awaitable<Lease> dial(tcp::socket& socket, Balancer& balancer) {
     std::vector<const Backend*> tried;
     for (unsigned attempt = 0; attempt <= balancer.config.dial_retries; ++attempt) {
@@ -68,17 +65,20 @@ asio::awaitable<Lease> dial(tcp::socket& socket, Balancer& balancer) {
         if (!lease) {
             break; // every backend has had its chance
         }
+        //! [ch06:dial_counted]
         ++balancer.metrics.dials;
         if (attempt > 0) {
             ++balancer.metrics.retries;
         }
         const asio::error_code error =
             co_await connect(socket, lease->endpoints, balancer.config.dial_timeout);
+        //! [ch06:dial_counted]
         if (!error) {
             balancer.pool.dial_succeeded(*lease);
             set_options(socket, balancer.config);
             co_return lease;
         }
+        //! [ch06:dial_failed]
         if (error == asio::error::operation_aborted) {
             break; // cut: the backend has not failed, it was not waited for
         }
@@ -87,10 +87,10 @@ asio::awaitable<Lease> dial(tcp::socket& socket, Balancer& balancer) {
         if (!out_of_resources(error)) {
             balancer.pool.dial_failed(*lease);
         }
+        //! [ch06:dial_failed]
         tried.push_back(&*lease);
     }
     co_return Lease();
 }
-//! [ch05:dial]
 
 } // namespace harbor

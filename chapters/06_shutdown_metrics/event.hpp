@@ -1,3 +1,4 @@
+//! [ch06:event]
 // Something that happens once, and that coroutines can wait for.
 #pragma once
 
@@ -31,3 +32,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch06:event]

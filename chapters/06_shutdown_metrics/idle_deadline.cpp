@@ -12,7 +12,6 @@ namespace harbor {
 IdleDeadline::IdleDeadline(const asio::any_io_executor& executor, std::chrono::milliseconds timeout)
     : timeout_(timeout), last_active_(Clock::now()), timer_(executor) {}
 
-//! [ch05:idle]
 asio::awaitable<void> IdleDeadline::passed() {
     for (;;) {
         const bool never = timeout_ == std::chrono::milliseconds::zero();
@@ -25,6 +24,5 @@ asio::awaitable<void> IdleDeadline::passed() {
         co_await timer_.async_wait(asio::use_awaitable);
     }
 }
-//! [ch05:idle]
 
 } // namespace harbor

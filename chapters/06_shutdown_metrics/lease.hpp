@@ -17,11 +17,13 @@ class Lease {
 public:
     /// An empty lease: no backend was to be had.
     Lease() = default;
+    //! [ch06:lease_counted]
     explicit Lease(Backend& backend) : backend_(&backend) {
         // Relaxed: strategies compare the counts, they do not rely on what else a thread has written.
         backend_->in_flight.fetch_add(1, std::memory_order_relaxed);
         ++backend_->picks;
     }
+    //! [ch06:lease_counted]
 
     ~Lease() {
         if (backend_ != nullptr) {

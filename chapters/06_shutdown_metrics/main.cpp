@@ -1,4 +1,6 @@
+//! [ch06:main_purpose]
 // Chapter 06: the whole balancer, which now ends as carefully as it works, and tells what it does.
+//! [ch06:main_purpose]
 //
 // Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it
 // cannot listen.
@@ -18,7 +20,6 @@
 #include <exception>
 #include <iostream>
 
-//! [ch02:main]
 int main() {
     try {
         const harbor::Config config = harbor::read_config(std::getenv);
@@ -26,6 +27,7 @@ int main() {
             std::cerr
                 << "warning: BACKENDS is not set, and LB_ALLOW_DEV_SEED=1: using the development backends\n";
         }
+        //! [ch06:main_workers]
         harbor::Balancer balancer{config};
 
         // This thread accepts, and answers monitoring. The 1 tells Asio that no other thread runs this
@@ -36,6 +38,8 @@ int main() {
         // From here on a signal is an event like any other. Before the ports are open, so that none comes too
         // early.
         asio::signal_set signals(context, SIGINT, SIGTERM);
+        //! [ch06:main_workers]
+        //! [ch06:main_admin]
         const auto endpoint = harbor::resolve(config.listen, "LB_ADDR").front();
         const auto metrics_endpoint = harbor::resolve(config.metrics_listen, "LB_METRICS_ADDR").front();
         auto admin = harbor::listen_on(context.get_executor(), metrics_endpoint);
@@ -43,6 +47,8 @@ int main() {
         std::cerr << "metrics on " << admin.local_endpoint() << '\n';
         std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
 
+        //! [ch06:main_admin]
+        //! [ch06:main_serve]
         asio::co_spawn(context, harbor::answer_admin_requests(std::move(admin), balancer), asio::detached);
         asio::co_spawn(context,
                        harbor::serve_until_signalled(std::move(acceptor), signals, balancer, workers),
@@ -54,6 +60,7 @@ int main() {
                        });
         context.run(); // returns when the last connection is gone: monitoring is answered until then
         return 0;
+        //! [ch06:main_serve]
     } catch (const harbor::ConfigError& error) {
         std::cerr << "harbor: " << error.what() << '\n';
         return 2;
@@ -62,4 +69,3 @@ int main() {
         return 1;
     }
 }
-//! [ch02:main]

@@ -1,3 +1,4 @@
+//! [ch06:family]
 // A counter only grows, so a reader who comes now and then loses nothing between two visits: the difference
 // tells how much, and how fast. A gauge tells how things are right now, and says nothing about the time
 // between. That is why "connections accepted" is a counter, "connections open" a gauge, and "connections a
@@ -27,8 +28,9 @@ struct Family {
     };
     std::vector<Sample> samples;
 };
+//! [ch06:family]
 
-//! [ch06:collect]
+//! [ch06:collect_backends]
 std::vector<Family> collect(const Balancer& balancer) {
     const Metrics& metrics = balancer.metrics;
     std::uint64_t cooling = 0;
@@ -39,6 +41,8 @@ std::vector<Family> collect(const Balancer& balancer) {
         picks.push_back({backend.name, backend.picks.value()});
         failures.push_back({backend.name, backend.dial_failures.value()});
     }
+    //! [ch06:collect_backends]
+    //! [ch06:collect_families]
     return {
         {"accepts_total", "counter", "Clients accepted.", {{"", metrics.accepts.value()}}},
         {"accept_errors_total", "counter", "Accepts that failed.", {{"", metrics.accept_errors.value()}}},
@@ -58,10 +62,11 @@ std::vector<Family> collect(const Balancer& balancer) {
         {"dial_failures_by_backend", "counter", "Dials to each backend that failed.", failures},
     };
 }
-//! [ch06:collect]
 
 } // namespace
+//! [ch06:collect_families]
 
+//! [ch06:escaped]
 std::string escaped(std::string_view text) {
     std::string result;
     for (const char c : text) {
@@ -76,8 +81,9 @@ std::string escaped(std::string_view text) {
     }
     return result;
 }
+//! [ch06:escaped]
 
-//! [ch06:text]
+//! [ch06:as_text]
 std::string metrics_as_text(const Balancer& balancer) {
     std::string text;
     for (const Family& family : collect(balancer)) {
@@ -93,8 +99,9 @@ std::string metrics_as_text(const Balancer& balancer) {
     }
     return text;
 }
-//! [ch06:text]
+//! [ch06:as_text]
 
+//! [ch06:as_json]
 std::string metrics_as_json(const Balancer& balancer) {
     std::string text;
     for (const Family& family : collect(balancer)) {
@@ -111,3 +118,4 @@ std::string metrics_as_json(const Balancer& balancer) {
 }
 
 } // namespace harbor
+//! [ch06:as_json]

@@ -1,3 +1,4 @@
+//! [ch06:counter]
 // What the balancer counts, and how it tells.
 #pragma once
 
@@ -19,7 +20,9 @@ public:
 private:
     std::atomic<std::uint64_t> value_{0};
 };
+//! [ch06:counter]
 
+//! [ch06:metrics]
 /// The counters of the whole process. What can be looked up when somebody asks (open connections, backends
 /// that cool down) is not counted a second time.
 struct Metrics {
@@ -41,3 +44,4 @@ std::string metrics_as_json(const Balancer& balancer);
 std::string escaped(std::string_view text);
 
 } // namespace harbor
+//! [ch06:metrics]

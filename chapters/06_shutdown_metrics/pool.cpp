@@ -19,7 +19,6 @@ Pool::Pool(const std::vector<Address>& addresses, std::unique_ptr<Strategy> stra
            std::chrono::milliseconds cooldown)
     : backends_(addresses.begin(), addresses.end()), strategy_(std::move(strategy)), cooldown_(cooldown) {}
 
-//! [ch03:pick]
 Lease Pool::pick(std::span<const Backend* const> tried, Clock::time_point now) {
     for (;;) {
         std::vector<Backend*> candidates;
@@ -58,6 +57,5 @@ void Pool::dial_succeeded(Backend& backend) {
 void Pool::dial_failed(Backend& backend, Clock::time_point now) {
     backend.cooldown.failed(now, cooldown_);
 }
-//! [ch03:pick]
 
 } // namespace harbor

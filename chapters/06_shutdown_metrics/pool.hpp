@@ -31,11 +31,13 @@ public:
     Lease pick(std::span<const Backend* const> tried = {}, Clock::time_point now = Clock::now());
 
     /// How the dial that a pick has led to ended. Thread-safe.
+    //! [ch06:pool_backends]
     void dial_succeeded(Backend& backend);
     void dial_failed(Backend& backend, Clock::time_point now = Clock::now());
 
     std::span<const Backend> backends() const { return backends_; }
 
+    //! [ch06:pool_backends]
 private:
     std::vector<Backend> backends_;
     const std::unique_ptr<Strategy> strategy_;

@@ -23,7 +23,6 @@ namespace harbor {
 using asio::experimental::awaitable_operators::operator||;
 using asio::ip::tcp;
 
-//! [ch01:listen]
 tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoint& endpoint) {
     try {
         tcp::acceptor acceptor(executor, endpoint.protocol());
@@ -39,13 +38,12 @@ tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoi
         throw std::system_error(failure.code(), text.str());
     }
 }
-//! [ch01:listen]
 
-//! [ch01:accept]
 asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer, Workers& workers) {
     asio::steady_timer timer(acceptor.get_executor());
     Backoff backoff;
     for (;;) {
+        //! [ch06:accept_worker]
         // The socket belongs to the worker's io_context from the start, and stays there.
         Workers::Worker& worker = workers.next();
         asio::error_code error;
@@ -56,6 +54,7 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
         }
         if (error) {
             ++balancer.metrics.accept_errors;
+            //! [ch06:accept_worker]
             // Descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM), or a client left while it
             // waited (ECONNABORTED). The queue is as full as before, so to try again at once would keep a
             // core busy until somebody closes a connection. To give up would be worse: all of this passes.
@@ -63,6 +62,7 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
             co_await timer.async_wait(asio::use_awaitable);
             continue;
         }
+        //! [ch06:accept_counted]
         backoff.reset();
         ++balancer.metrics.accepts;
         Slot slot = balancer.inflight.take();
@@ -78,9 +78,9 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
                        asio::detached);
     }
 }
-//! [ch01:accept]
+//! [ch06:accept_counted]
 
-//! [ch06:shutdown]
+//! [ch06:stop_accepting]
 asio::awaitable<void> serve_until_signalled(tcp::acceptor acceptor, asio::signal_set& signals,
                                             Balancer& balancer, Workers& workers) {
     const auto executor = acceptor.get_executor();
@@ -95,7 +95,9 @@ asio::awaitable<void> serve_until_signalled(tcp::acceptor acceptor, asio::signal
          << ", milliseconds to finish: " << grace.count() << '\n';
     std::cerr << text.str();
     workers.drain();
+    //! [ch06:stop_accepting]
 
+    //! [ch06:wait_and_cut]
     asio::steady_timer timer(executor, grace);
     co_await (workers.drained() || timer.async_wait(asio::use_awaitable) ||
               signals.async_wait(asio::use_awaitable));
@@ -107,6 +109,6 @@ asio::awaitable<void> serve_until_signalled(tcp::acceptor acceptor, asio::signal
         co_await workers.drained();
     }
 }
-//! [ch06:shutdown]
+//! [ch06:wait_and_cut]
 
 } // namespace harbor

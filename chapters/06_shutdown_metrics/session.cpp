@@ -21,6 +21,7 @@ using asio::experimental::awaitable_operators::operator&&;
 using asio::experimental::awaitable_operators::operator||;
 using asio::ip::tcp;
 
+//! [ch06:converse]
 namespace {
 
 /// Dials a backend and relays both ways until both directions have ended, or have been idle for too long.
@@ -35,7 +36,9 @@ asio::awaitable<void> converse(tcp::socket& client, tcp::socket& backend, Balanc
         if (!lease) {
             co_return;
         }
+        //! [ch06:converse]
 
+        //! [ch06:converse_idle]
         IdleDeadline deadline(client.get_executor(), balancer.config.io_timeout);
         const auto first = co_await ((relay(client, backend, deadline) && relay(backend, client, deadline)) ||
                                      deadline.passed());
@@ -45,6 +48,8 @@ asio::awaitable<void> converse(tcp::socket& client, tcp::socket& backend, Balanc
             reset(client);
             reset(backend);
         }
+        //! [ch06:converse_idle]
+        //! [ch06:converse_throws]
     } catch (const std::exception&) {
         // A strategy of somebody's own has thrown, or memory has run out. It must not leave this coroutine:
         // the race in serve() waits for the first of the two that succeeds, so a client would be held, by
@@ -55,8 +60,9 @@ asio::awaitable<void> converse(tcp::socket& client, tcp::socket& backend, Balanc
 }
 
 } // namespace
+//! [ch06:converse_throws]
 
-//! [ch06:serve]
+//! [ch06:serve_cut]
 asio::awaitable<void> serve(tcp::socket client, [[maybe_unused]] Slot slot, Balancer& balancer, Event& cut) {
     tcp::socket backend(client.get_executor());
     // Wherever the connection is when the time is up, dialling or relaying, this one race ends it.
@@ -66,6 +72,6 @@ asio::awaitable<void> serve(tcp::socket client, [[maybe_unused]] Slot slot, Bala
         reset(backend);
     }
 }
-//! [ch06:serve]
+//! [ch06:serve_cut]
 
 } // namespace harbor

@@ -9,6 +9,7 @@
 
 namespace harbor {
 
+//! [ch06:session_interface]
 /// Dials a backend and relays both ways until both directions have ended. When no dial succeeds the client is
 /// closed; when no byte moves for LB_IO_TIMEOUT_MS, or once `cut` is set, both sides are reset.
 ///
@@ -16,5 +17,6 @@ namespace harbor {
 /// network. Runs on the socket's executor, and only there. The references must outlive the coroutine.
 /// The slot is given back when it ends.
 asio::awaitable<void> serve(asio::ip::tcp::socket client, Slot slot, Balancer& balancer, Event& cut);
+//! [ch06:session_interface]
 
 } // namespace harbor

@@ -18,7 +18,6 @@ namespace harbor {
 
 using asio::ip::tcp;
 
-//! [ch05:options]
 void set_options(tcp::socket& socket, const Config& config) {
     asio::error_code ignored;
     socket.set_option(tcp::no_delay(config.tcp_nodelay), ignored);
@@ -36,6 +35,5 @@ void set_options(tcp::socket& socket, const Config& config) {
     const int value = static_cast<int>(seconds.count());
     ::setsockopt(socket.native_handle(), IPPROTO_TCP, keep_idle, &value, sizeof value);
 }
-//! [ch05:options]
 
 } // namespace harbor

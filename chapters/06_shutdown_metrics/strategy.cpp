@@ -18,7 +18,6 @@ namespace harbor {
 
 namespace {
 
-//! [ch04:round_robin]
 class RoundRobin : public Strategy {
 public:
     Backend& pick(std::span<Backend* const> candidates) override {
@@ -32,9 +31,7 @@ public:
 private:
     std::atomic<std::uint64_t> turns_{0};
 };
-//! [ch04:round_robin]
 
-//! [ch04:least_connections]
 class LeastConnections : public Strategy {
 public:
     Backend& pick(std::span<Backend* const> candidates) override {
@@ -59,9 +56,7 @@ public:
 private:
     std::atomic<std::uint64_t> turns_{0};
 };
-//! [ch04:least_connections]
 
-//! [ch04:power_of_two]
 class PowerOfTwo : public Strategy {
 public:
     Backend& pick(std::span<Backend* const> candidates) override {
@@ -82,11 +77,9 @@ public:
         return *candidates[second_load < first_load ? second : first];
     }
 };
-//! [ch04:power_of_two]
 
 } // namespace
 
-//! [ch04:make_strategy]
 std::unique_ptr<Strategy> make_strategy(std::string_view name) {
     if (name == "round-robin" || name == "rr" || name == "roundrobin") {
         return std::make_unique<RoundRobin>();
@@ -100,6 +93,5 @@ std::unique_ptr<Strategy> make_strategy(std::string_view name) {
     }
     return nullptr;
 }
-//! [ch04:make_strategy]
 
 } // namespace harbor

@@ -10,7 +10,7 @@
 
 namespace harbor {
 
-//! [ch03:workers]
+//! [ch06:workers_start]
 Workers::Workers(std::size_t count, const asio::any_io_executor& accepting)
     : workers_(count), running_(count), drained_(accepting) {
     for (Worker& worker : workers_) {
@@ -24,6 +24,7 @@ Workers::Workers(std::size_t count, const asio::any_io_executor& accepting)
         });
     }
 }
+//! [ch06:workers_start]
 
 Workers::Worker::~Worker() {
     context.stop();
@@ -32,12 +33,13 @@ Workers::Worker::~Worker() {
     }
 }
 
+//! [ch06:workers_next]
 Workers::Worker& Workers::next() {
     return workers_[turns_++ % workers_.size()];
 }
-//! [ch03:workers]
+//! [ch06:workers_next]
 
-//! [ch06:workers]
+//! [ch06:workers_end]
 void Workers::drain() {
     for (Worker& worker : workers_) {
         worker.work.reset(); // run() returns when there is nothing left to wait for
@@ -50,6 +52,6 @@ void Workers::cut() {
                    [&worker] { worker.cut.set(); }); // its connections are its own thread's business
     }
 }
-//! [ch06:workers]
 
 } // namespace harbor
+//! [ch06:workers_end]

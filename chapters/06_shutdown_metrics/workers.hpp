@@ -14,6 +14,7 @@
 
 namespace harbor {
 
+//! [ch06:worker_struct]
 /// A fixed number of threads, each running an io_context of its own.
 class Workers {
 public:
@@ -29,7 +30,9 @@ public:
         std::thread thread;
         Event cut{context.get_executor()}; // once set, every connection of this worker is reset
     };
+    //! [ch06:worker_struct]
 
+    //! [ch06:workers_class]
     /// Starts `count` threads, at least one. Throws std::system_error when the system has no more threads to
     /// give. They end, and the connections with them, when the object goes. All other functions are for the
     /// thread that runs `accepting`.
@@ -48,6 +51,8 @@ public:
     void cut();
 
 private:
+    //! [ch06:workers_class]
+    //! [ch06:workers_members]
     std::vector<Worker> workers_;
     std::size_t turns_ = 0;
     std::size_t running_ = 0;
@@ -55,3 +60,4 @@ private:
 };
 
 } // namespace harbor
+//! [ch06:workers_members]

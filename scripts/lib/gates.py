@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import book_source
 import project
 from black_box import PASSED, TIMED_OUT, Pool, list_cases, run_case
 
@@ -240,7 +241,8 @@ def sizes(numbers):
         previous = None
         for number in numbers:
             sources = sources_of(chapters[number])
-            lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in sources)
+            # The book's markers are no part of the code (and as comments they are not in the other columns anyway).
+            lines = sum(len(book_source.strip(path.read_text(encoding="utf-8")).splitlines()) for path in sources)
             stripped = Path(folder) / number
             stripped.mkdir()
             code = 0
