@@ -1,14 +1,13 @@
 """Starters: what a learner begins a chapter with, made from the chapters as they are and stored nowhere.
 
 A starter for chapter N is the code of chapter N-1. What N brings is marked in N's code (`//! [ch03:pick]` before and after
-a region, the same marks that the book takes its snippets by), so nobody has to say a second time where it is: the two
-versions of a file are aligned line by line, and where a region of N begins, the starter gets a comment. A file that is new
-in N holds the comment that N's file begins with, and such places. For chapter 01 there is nothing before but a `main` that
-does nothing.
+a region, the marks by which the book shows it), so nobody has to say a second time where it is: the two versions of a
+file are compared, and where a region of N begins, the starter gets a comment. A file that is new in N holds the comment
+that N's file begins with, and such places. For chapter 01 there is nothing before but a `main` that does nothing.
 
 What a place says, and which tests ask for it, is in the chapter's exercise.md, under the region's name:
 
-    ## ch03:pick
+    ## pick
 
     The next backend, in turn: …
 
@@ -16,26 +15,23 @@ What a place says, and which tests ask for it, is in the chapter's exercise.md, 
 
     - two backends are taken in turn and share exactly
 
-Everything a starter adds to the code begins with `//?`, so that it can be found, and taken away again.
+Not every region needs a place there. Everything that a starter adds to the code begins with `//?`, so that it can be
+found, and taken away again.
 """
 import collections
-import difflib
 import re
 import textwrap
 
+import book_source
 import project
 
-MARKER = re.compile(r"\s*//! \[(ch(\d\d):[\w-]+)\]\s*$")
 MARK = "//?"
 WIDTH = 110  # as the code's
-
-# A marked region: its lines are lines[first:last] of its file, counted without the markers.
-Region = collections.namedtuple("Region", "name file first last indent")
 
 # What is to be written in a region, and the test cases that ask for it.
 Place = collections.namedtuple("Place", "name text tests")
 
-FIRST_MAIN = ["int main() {", "    return 0;", "}"]
+EMPTY_MAIN = ["int main() {", "    return 0;", "}"]
 
 CMAKE = """\
 # Your chapter {number}: all the .cpp files of this folder; main() is in main.cpp.
@@ -65,14 +61,16 @@ def program_name(number):
     return "echo" if number == "01" else "harbor"
 
 
-def sources(folder):
-    """The C++ files of a folder by name, as lists of lines."""
-    paths = sorted(path for path in folder.glob("*") if path.suffix in (".cpp", ".hpp") and path.is_file())
-    return {path.name: path.read_text(encoding="utf-8", errors="replace").splitlines() for path in paths}
+def load(number):
+    try:
+        return book_source.Chapter(number, project.chapters()[number])
+    except book_source.Broken as broken:
+        raise project.Stop(str(broken)) from None
 
 
-def without_markers(lines):
-    return [line for line in lines if not MARKER.match(line)]
+def code_of(chapter):
+    """The C++ files of a chapter by name, without markers."""
+    return {name: file.lines for name, file in chapter.files.items() if name != "CMakeLists.txt"}
 
 
 def without_places(lines):
@@ -80,41 +78,22 @@ def without_places(lines):
     return [line for line in lines if not line.lstrip().startswith(MARK)]
 
 
-def regions_in(name, lines):
-    """The marked regions of a file. The marker that opens a region closes it too; regions may lie in one another."""
-    found, opened, at = [], {}, 0
-    for line in lines:
-        marker = MARKER.match(line)
-        if not marker:
-            at += 1
-        elif marker.group(1) in opened:
-            first, indent = opened.pop(marker.group(1))
-            found.append(Region(marker.group(1), name, first, at, indent))
-        else:
-            opened[marker.group(1)] = at, line[:len(line) - len(line.lstrip())]
-    if opened:
-        raise project.Stop(f"{name}: no second marker for {', '.join(opened)}")
-    return sorted(found, key=lambda region: (region.first, -region.last))
-
-
-def regions_of(number):
-    """What a chapter brings: the regions of its files that carry its own number, in the order of files and lines."""
-    return [region for name, lines in sources(project.chapters()[number]).items()
-            for region in regions_in(name, lines) if region.name.startswith(f"ch{number}:")]
-
-
 def read_places(number):
     """The places of a chapter's exercise.md by the names of their regions."""
     path = project.chapters()[number] / "exercise.md"
+    shown = path.relative_to(project.ROOT)
     if not path.is_file():
-        raise project.Stop(f"{path.relative_to(project.ROOT)} is missing")
+        raise project.Stop(f"{shown} is missing")
     places = {}
     for part in re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         name, _, rest = part.partition("\n")
         text, _, tests = rest.partition("\nAsked for by:\n")
-        if name.strip() in places:
-            raise project.Stop(f"{path.relative_to(project.ROOT)}: '{name.strip()}' is there twice")
-        places[name.strip()] = Place(name.strip(), text.strip(), re.findall(r"^- (.+?)\s*$", tests, re.MULTILINE))
+        name = name.strip()
+        if name in places:
+            raise project.Stop(f"{shown}: '{name}' is there twice")
+        places[name] = Place(name, text.strip(), re.findall(r"^- (.+?)\s*$", tests, re.MULTILINE))
+        if not places[name].text or not places[name].tests:
+            raise project.Stop(f"{shown}: '{name}' needs a text, the line 'Asked for by:' and a list of tests")
     return places
 
 
@@ -124,39 +103,74 @@ def comment(place, indent):
         return textwrap.wrap(text, WIDTH - len(indent) - len(MARK) - 1, initial_indent=first, subsequent_indent=later,
                              break_long_words=False, break_on_hyphens=False)
 
-    lines = [f"--- {place.name} " + "-" * 20]
+    lines = [f"----- {place.name} -----"]
     for paragraph in re.split(r"\n\s*\n", place.text):
         lines += filled(" ".join(paragraph.split()))
-    if place.tests:
-        lines.append("Asked for by:" if len(place.tests) > 1 else "Asked for by one test:")
-        for test in place.tests:
-            lines += filled(test, "- ", "  ")
-    return [f"{indent}{MARK} {line}".rstrip() for line in lines]
+    lines.append("Asked for by:")
+    for test in place.tests:
+        lines += filled(test, "- ", "  ")
+    return [f"{indent}{MARK} {line}" for line in lines]
 
 
 def header(lines):
     """The comment at the top of a file."""
-    for index, line in enumerate(lines):
-        if not line.startswith("//"):
-            return lines[:index]
-    return lines
+    return lines[:next((index for index, line in enumerate(lines) if not line.startswith("//")), len(lines))]
 
 
-def corresponding(old, new, line):
-    """The line of `old` at which `new`'s line would be looked for, and whether `new` has put something in there."""
-    for kind, old_first, _, new_first, new_last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if new_first <= line < new_last:
-            return old_first + (line - new_first if kind == "equal" else 0), kind == "insert"
-    return len(old), False
+def depth(line):
+    return len(line) - len(line.lstrip())
+
+
+def position(rows, region):
+    """Before which of the old lines the region begins, and whether it is an insertion: nothing makes way for it."""
+    index = next(index for index, row in enumerate(rows) if row.new is not None and row.new > region.start)
+    wanted = depth(rows[index].text)
+    inserted = rows[index].op == "+"
+    while rows[index].op == "+" and index > 0 and rows[index - 1].op != " ":
+        index -= 1  # what the region replaces comes before it
+        inserted &= rows[index].op == "+"
+
+    old = [row for row in rows if row.old is not None]
+    line = sum(row.old is not None for row in rows[:index])
+
+    def inside(at):
+        text = next((row.text for row in old[at:] if row.text.strip()), "")
+        return text.startswith(" ") or (text.startswith("}") and "namespace" not in text)
+
+    if wanted > 0:  # a piece of a function, or of a class: not into a block that is deeper inside
+        deeper = line
+        while deeper < len(old) and (depth(old[deeper].text) > wanted or not old[deeper].text.strip()):
+            deeper += 1
+        if any(depth(row.text) > wanted for row in old[line:deeper]):
+            return deeper + (old[deeper].text.strip() == "}" if deeper < len(old) else 0), inserted
+    if wanted > 0 or not inside(line):
+        return line, inserted
+    # A new function, and we are in the middle of an old one: is it to come before that or after it?
+    head, tail = line, line
+    while head > 0 and inside(head):
+        head -= 1
+    while tail < len(old) and inside(tail):
+        tail += 1
+    name = re.search(r"[\w:~]+\(", old[head].text)
+    new = next((row.new for row in rows if row.new and name and not row.text.startswith(" ") and name.group() in row.text), 0)
+    if 0 < new <= region.start:
+        return tail, True
+    while head > 0 and old[head - 1].text.startswith("//"):
+        head -= 1  # a comment stays with what it is about
+    return head, inserted
 
 
 def with_places(old, new, regions, places):
-    """The lines of `old` with a comment for each of the regions of `new`."""
+    """The lines of `old` with a comment where each of the regions of `new` that has a place begins."""
+    rows = book_source.diff(old, new)
     at_line = {}
+    last = 0
     for region in regions:
         if region.name in places:
-            line, inserted = corresponding(old, new, region.first)
-            at_line.setdefault(line, []).append((comment(places[region.name], region.indent), inserted))
+            line, inserted = position(rows, region)
+            last = max(last, line)  # the pieces of a new function stay together, whatever they resemble
+            text = comment(places[region.name], " " * depth(new[region.start]))
+            at_line.setdefault(last, []).append((text, inserted))
     result = []
     for line in range(len(old) + 1):
         for index, (text, inserted) in enumerate(at_line.get(line, [])):
@@ -171,25 +185,26 @@ def with_places(old, new, regions, places):
 
 def starter_files(number):
     """All files of the starter for a chapter: name to text."""
-    new_files = sources(project.chapters()[number])
-    previous = before(number)
-    old_files = sources(project.chapters()[previous]) if previous else {}
+    chapter, previous = load(number), before(number)
+    old_files = code_of(load(previous)) if previous else {}
     places = read_places(number)
-    regions = regions_of(number)
-    unknown = set(places) - {region.name for region in regions}
+    unknown = sorted(set(places) - set(chapter.regions))
     if unknown:
-        raise project.Stop(f"exercise.md of chapter {number}: no region of its code is called {', '.join(sorted(unknown))}")
+        raise project.Stop(f"exercise.md of chapter {number}: its code has no region {', '.join(unknown)}")
 
     files = {}
-    for name in sorted({*old_files, *new_files}):
-        new = without_markers(new_files.get(name, []))
-        if name in old_files:
-            old = without_markers(old_files[name])
+    for name in sorted({*old_files, *code_of(chapter)}):
+        regions = chapter.files[name].regions if name in chapter.files else []
+        if not regions:
+            lines = old_files.get(name) or header(chapter.files[name].lines)
+        elif name in old_files:
+            lines = with_places(old_files[name], chapter.files[name].lines, regions, places)
         else:
-            old = [*header(new), *(["#pragma once"] if name.endswith(".hpp") else [])]
-            old += ["", *FIRST_MAIN] if name == "main.cpp" else []
-        here = [region for region in regions if region.file == name]
-        files[name] = "\n".join(with_places(old, new, here, places)) + "\n"
+            lines = header(chapter.files[name].lines) + (["#pragma once"] if name.endswith(".hpp") else [])
+            for region in regions:
+                lines += ["", *comment(places[region.name], "")] if region.name in places else []
+            lines += ["", *EMPTY_MAIN] if name == "main.cpp" else []
+        files[name] = "\n".join(lines) + "\n"
     files["CMakeLists.txt"] = CMAKE.format(number=number, program=program_name(number), harness=project.ROOT / "harness")
     return files
 
