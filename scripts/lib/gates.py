@@ -214,7 +214,10 @@ TOKENS = re.compile(r"""(?P<comment>//[^\n]*|/\*.*?\*/)|R"(\w*)\(.*?\)\2"|"(?:\\
 
 
 def code_lines(path):
-    text = path.read_text(encoding="utf-8")
+    return code_of(path.read_text(encoding="utf-8"))
+
+
+def code_of(text):
     text = TOKENS.sub(lambda found: "\n" * found.group().count("\n") if found.group("comment") else found.group(), text)
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 

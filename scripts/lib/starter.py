@@ -137,13 +137,15 @@ def position(rows, region):
         text = next((row.text for row in old[at:] if row.text.strip()), "")
         return text.startswith(" ") or (text.startswith("}") and "namespace" not in text)
 
-    if wanted > 0:  # a piece of a function, or of a class: not into a block that is deeper inside
-        deeper = line
-        while deeper < len(old) and (depth(old[deeper].text) > wanted or not old[deeper].text.strip()):
-            deeper += 1
-        if any(depth(row.text) > wanted for row in old[line:deeper]):
-            return deeper + (old[deeper].text.strip() == "}" if deeper < len(old) else 0), inserted
-    if wanted > 0 or not inside(line):
+    if wanted > 0:
+        # A piece of a function, or of a class: not into a block that is deeper inside, but after it.
+        end = line
+        while end < len(old) and (depth(old[end].text) > wanted or not old[end].text.strip()):
+            end += 1
+        if end < len(old) and old[end].text == " " * wanted + "}":
+            return end + 1, inserted
+        return line, inserted
+    if not inside(line):
         return line, inserted
     # A new function, and we are in the middle of an old one: is it to come before that or after it?
     head, tail = line, line
