@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -68,17 +69,25 @@ def run_case(executable, case, program=None, patience=None, limit=180):
     return (PASSED if process.returncode == 0 else FAILED), output
 
 
-# How cases have ended in this run of a script, for judge().
+# How cases have ended in this run of a script, or will have, for judge().
 KNOWN = {}
+KNOWN_LOCK = threading.Lock()
 
 
 def judge(executable, case, program, patience=None, limit=180):
     """As run_case(), but a program with the same contents is not judged a second time in one run of a script."""
     # The name counts as well: by it the tests tell an echo server from a balancer.
     key = contents(program), Path(program).stem, str(executable), case, patience
-    if key not in KNOWN:
-        KNOWN[key] = run_case(executable, case, program, patience, limit)
-    return KNOWN[key]
+    with KNOWN_LOCK:
+        is_new = key not in KNOWN
+        verdict = KNOWN.setdefault(key, concurrent.futures.Future())
+    if is_new:
+        try:
+            verdict.set_result(run_case(executable, case, program, patience, limit))
+        except BaseException as error:
+            verdict.set_exception(error)
+            raise
+    return verdict.result()
 
 
 def contents(program):

@@ -115,51 +115,62 @@ def runs_of(number, numbers, cases, program):
     yield from (("solution", number, case, project.program_of(number), True) for case in cases[number])
 
 
+def judge_all(numbers, cases, programs, jobs):
+    """All runs; the program of an outcome is the chapter and the column of the table that it counts for."""
+    work = []
+    for chapter in numbers:
+        for column, number, case, program, must_pass in runs_of(chapter, numbers, cases, programs.get(chapter)):
+            executable = project.tests_of(number)
+            patience, limit = (None, 180) if must_pass else (gates.SHORT_PATIENCE, gates.SHORT_LIMIT)
+            work.append((number, case, (chapter, column), lambda executable=executable, case=case, program=program,
+                         patience=patience, limit=limit: black_box.judge(executable, case, program, patience, limit)))
+    # Those that fail wait the longest, so they go first and the short ones fill the gaps.
+    work.sort(key=lambda item: item[2][1] != "own")
+    start, known = time.monotonic(), len(black_box.KNOWN)
+    outcomes = black_box.Pool(jobs).run(work, "exercises")
+    project.say(f"exercises: {len(outcomes)} verdicts in {time.monotonic() - start:.0f} s; "
+                f"{len(outcomes) - len(black_box.KNOWN) + known} of them were known, of the same program")
+    return outcomes
+
+
+def verdicts(chapter, outcomes):
+    """The cells of a chapter's row that tests have to fill, and the holes."""
+    cells, holes = [], []
+    for column, must_pass in (("earlier", True), ("own", False), ("solution", True)):
+        text, wrong = gates.summarise([o for o in outcomes if o.program == (chapter, column)], must_pass)
+        cells.append(text)
+        for outcome in wrong:
+            what = "the solution" if column == "solution" else "the starter"
+            ended = "passes" if outcome.how == PASSED else "ends by time-out" if outcome.how == TIMED_OUT else "fails"
+            said = "" if outcome.how == PASSED else ":\n" + outcome.output.strip()[-3000:]
+            holes.append(f"{what} of {chapter} {ended} test '{outcome.case}' of {outcome.number}{said}")
+    return cells, holes
+
+
+def coverage(chapter, cases):
+    """The cells about hints and places."""
+    given = hints.read_hints(chapter)
+    asked = {case for place in starter.read_places(chapter).values() for case in place.tests}
+    complete = sum(len(given.get(case, [])) == len(hints.TIERS) for case in cases)
+    return [f"{len(hints.TIERS)} for each of {complete}" if complete == len(cases) else
+            f"HOLE: {len(cases) - complete} lack some", f"{sum(case in asked for case in cases)} of {len(cases)}"]
+
+
 def check_exercises(arguments):
     start = time.monotonic()
     numbers = list(project.chapters())
     project.build(*(f"ch{number}_{what}" for number in numbers for what in ("program", "tests")))
     cases = {number: black_box.list_cases(project.tests_of(number)) for number in numbers}
     programs, holes = build_starters(numbers)
-    project.say(f"exercises: starters built in {time.monotonic() - start:.0f} s")
-
-    work, plan = [], {}
-    for chapter in numbers:
-        for column, number, case, program, must_pass in runs_of(chapter, numbers, cases, programs.get(chapter)):
-            executable = project.tests_of(number)
-            patience, limit = (None, 180) if must_pass else (gates.SHORT_PATIENCE, gates.SHORT_LIMIT)
-            key = (chapter, column, number, case)
-            plan[key] = must_pass
-            work.append((number, key, chapter, lambda executable=executable, case=case, program=program, patience=patience,
-                         limit=limit: black_box.judge(executable, case, program, patience, limit)))
-    # Those that fail wait the longest, so they go first and the short ones fill the gaps.
-    work.sort(key=lambda item: plan[item[1]])
-    start, asked = time.monotonic(), len(black_box.KNOWN)
-    outcomes = black_box.Pool(arguments.jobs).run(work, "exercises")
-    project.say(f"{len(outcomes)} verdicts in {time.monotonic() - start:.0f} s, {len(black_box.KNOWN) - asked} of them run"
-                " for this and the others known")
+    project.say(f"exercises: built in {time.monotonic() - start:.0f} s")
+    outcomes = judge_all(numbers, cases, programs, arguments.jobs)
 
     rows = [["", "starter", "earlier tests", "its own tests", "the solution", "hints", "asked for"]]
     for chapter in numbers:
-        row = [project.chapters()[chapter].name, "builds" if chapter in programs else "HOLE"]
-        for column, must_pass in (("earlier", True), ("own", False), ("solution", True)):
-            judged = [o._replace(case=o.case[3], program=chapter) for o in outcomes if o.case[:2] == (chapter, column)]
-            text, wrong = gates.summarise(judged, must_pass)
-            row.append(text)
-            for outcome in wrong:
-                what = "the starter" if column != "solution" else "the solution"
-                ended = "passes" if outcome.how == PASSED else "ends by time-out" if outcome.how == TIMED_OUT else "fails"
-                detail = "" if outcome.how == PASSED else ":\n" + outcome.output.strip()[-3000:]
-                holes.append(f"{what} of {chapter} {ended} test '{outcome.case}' of {outcome.number}{detail}")
-        found = list(text_holes(chapter, cases[chapter]))
-        holes += found
-        given = hints.read_hints(chapter)
-        asked_for = {case for place in starter.read_places(chapter).values() for case in place.tests}
-        complete = sum(len(given.get(case, [])) == len(hints.TIERS) for case in cases[chapter])
-        row.append(f"{len(hints.TIERS)} for each of {complete}" if complete == len(cases[chapter]) else
-                   f"HOLE: {len(cases[chapter]) - complete} lack some")
-        row.append(f"{sum(case in asked_for for case in cases[chapter])} of {len(cases[chapter])}")
-        rows.append(row)
+        cells, found = verdicts(chapter, outcomes)
+        rows.append([project.chapters()[chapter].name, "builds" if chapter in programs else "HOLE", *cells,
+                     *coverage(chapter, cases[chapter])])
+        holes += [*found, *text_holes(chapter, cases[chapter])]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     project.say()
     for row in rows:
