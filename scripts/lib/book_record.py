@@ -4,6 +4,9 @@ docs/recordings/NAME.cmd says what to type; docs/recordings/NAME.txt is what the
 
     build ch01_program          targets that must have been built; not shown
     ports 9001 9002             while recording, free ports take the place of these; in the text it is these again
+    folder work                 while recording, a new empty folder takes the place of this one
+    set NAME=VALUE              a variable for the commands that follow, which the text does not show
+    limit 300                   seconds that each of the commands that follow may take, instead of 60
     & echo --id A 9001          a command that goes on in the background
     wait listening on           until the command in the background has printed this; shows what it has printed
     $ nc -N 127.0.0.1 9001      a command; shows it and all that it prints
@@ -20,6 +23,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -30,9 +34,10 @@ PATIENCE = 60.0  # seconds for a command to end or a text to come
 
 
 class BackgroundCommand:
-    def __init__(self, command):
-        self.process = subprocess.Popen(["bash", "-c", command], cwd=project.ROOT, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    def __init__(self, command, environment):
+        self.process = subprocess.Popen(["bash", "-c", command], cwd=project.ROOT, env=environment,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        start_new_session=True)
         self.output, self.shown = b"", 0
         self.changed = threading.Condition()
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -72,7 +77,7 @@ class Recording:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if line.strip() and not line.startswith("#"):
                 word, _, rest = line.partition(" ")
-                if word not in ("build", "ports", "&", "wait", "$", "signal", "keep", "lines", "sub"):
+                if word not in ("build", "ports", "folder", "set", "limit", "&", "wait", "$", "signal", "keep", "lines", "sub"):
                     raise project.Stop(f"{self.where(number)}: '{word}' is not known; see scripts/lib/book_record.py")
                 self.steps.append((number, word, rest))
 
@@ -89,11 +94,16 @@ class Recording:
         """What the page shows, from a run of now."""
         ports, substitutions, out, background = {}, [], [], []
         keep, lines = None, None
+        environment, limit, folders = dict(os.environ), PATIENCE, {}
 
         def real(text):
+            for given, temporary in folders.items():
+                text = re.sub(rf"(?<![\w/.]){re.escape(given)}(?![\w.])", temporary.name, text)
             return re.sub(r"\b\d{4,5}\b", lambda found: ports.get(found[0], found[0]), text)
 
         def shown(text):
+            for given, temporary in folders.items():
+                text = text.replace(temporary.name, given)
             back = {free: given for given, free in ports.items()}
             text = re.sub(r"\b\d{4,5}\b", lambda found: back.get(found[0], found[0]), text)
             text = text.replace(f"{project.ROOT}/", "").replace("../../", "")
@@ -106,6 +116,13 @@ class Recording:
             for number, word, rest in self.steps:
                 if word == "ports":
                     ports.update(zip(rest.split(), free_ports(len(rest.split()))))
+                elif word == "set":
+                    name, _, value = rest.partition("=")
+                    environment[name] = real(value)
+                elif word == "folder":
+                    folders[rest] = tempfile.TemporaryDirectory(prefix="harbor-record-")
+                elif word == "limit":
+                    limit = float(rest)
                 elif word == "sub":
                     pattern, arrow, replacement = rest.partition(" => ")
                     if not arrow:
@@ -117,7 +134,7 @@ class Recording:
                     lines = [int(part) for part in rest.split("-")]
                 elif word == "&":
                     out.append(f"$ {rest} &")
-                    background.append(BackgroundCommand(real(rest)))
+                    background.append(BackgroundCommand(real(rest), environment))
                 elif word == "wait":
                     if not background or not background[-1].wait_for(real(rest)):
                         said = background[-1].rest() if background else ""
@@ -129,7 +146,7 @@ class Recording:
                     out += shown(background[-1].rest())
                 elif word == "$":
                     out.append(f"$ {rest}")
-                    text = shown(self.command(number, real(rest)))
+                    text = shown(self.command(number, real(rest), environment, limit))
                     if keep:
                         text = [line for line in text if keep.search(line)]
                     if lines:
@@ -139,19 +156,21 @@ class Recording:
         finally:
             for command in background:
                 command.end(signal.SIGKILL)
+            for temporary in folders.values():
+                temporary.cleanup()
         while out and not out[-1]:
             out.pop()
         return "\n".join(out) + "\n"
 
-    def command(self, number, text):
-        process = subprocess.Popen(["bash", "-c", text], cwd=project.ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
+    def command(self, number, text, environment, limit):
+        process = subprocess.Popen(["bash", "-c", text], cwd=project.ROOT, env=environment, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            output, _ = process.communicate(timeout=PATIENCE)
+            output, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
-            raise project.Stop(f"{self.where(number)}: '{text}' did not end within {PATIENCE:.0f} s; what came:\n"
+            raise project.Stop(f"{self.where(number)}: '{text}' did not end within {limit:.0f} s; what came:\n"
                                f"{output.decode(errors='replace')}") from None
         return output.decode(errors="replace")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import book_source
 import project
-from black_box import PASSED, TIMED_OUT, Pool, list_cases, run_case
+from black_box import PASSED, TIMED_OUT, Pool, judge, list_cases, run_case
 
 # A test that is going to fail waits in vain until its deadline: on that side of the matrix the deadline is shortened to
 # this part of the usual one, and the whole case gets this many seconds.
@@ -89,12 +89,12 @@ def black_box_matrix(numbers, pool):
             executable, path = project.tests_of(number), project.program_of(program)
             if program == "harbor" or number <= program:
                 must_pass += [(number, case, program,
-                               lambda executable=executable, case=case, path=path: run_case(executable, case, path))
+                               lambda executable=executable, case=case, path=path: judge(executable, case, path))
                               for case in names]
             elif before(numbers, number) == program:
                 must_fail += [(number, case, program,
                                lambda executable=executable, case=case, path=path:
-                               run_case(executable, case, path, SHORT_PATIENCE, SHORT_LIMIT))
+                               judge(executable, case, path, SHORT_PATIENCE, SHORT_LIMIT))
                               for case in names]
 
     start = time.monotonic()
@@ -220,7 +220,10 @@ TOKENS = re.compile(r"""(?P<comment>//[^\n]*|/\*.*?\*/)|R"(\w*)\(.*?\)\2"|"(?:\\
 
 
 def code_lines(path):
-    text = path.read_text(encoding="utf-8")
+    return code_of(path.read_text(encoding="utf-8"))
+
+
+def code_of(text):
     text = TOKENS.sub(lambda found: "\n" * found.group().count("\n") if found.group("comment") else found.group(), text)
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 

@@ -1,0 +1,21 @@
+# A learner goes through chapter 03: a starter, an attempt that is off by one, help, a right attempt, and the book's.
+build ch03_tests harness_echo
+folder work
+limit 600
+set HARBOR_LEARN_FOLDER=work
+set EDITOR=docs/recordings/learn_walk_editor
+set COLUMNS=100
+sub   \d+\.\d s$ => 
+sub ^[ \d]{5} ms  =>         
+sub \.learn/traces/\S* => .learn/traces/…
+$ scripts/learn start 03
+$ grep -A 9 -e '//? ----- pick' work/03_round_robin/pool.cpp
+$ $EDITOR work/03_round_robin/*.?pp
+$ sed -n '/Pool::pick/,/^}/p' work/03_round_robin/pool.cpp
+$ scripts/learn test 03 --fail-fast
+$ scripts/learn trace 03
+$ scripts/learn hint 03
+$ scripts/learn hint 03
+$ sed -i 's/ % (backends_.size() - 1)/ % backends_.size()/' work/03_round_robin/pool.cpp
+$ scripts/learn test 03
+$ scripts/learn diff 03 --code
