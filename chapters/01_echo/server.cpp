@@ -52,6 +52,6 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, std::string greetin
         asio::co_spawn(acceptor.get_executor(), serve(std::move(client), greeting), asio::detached);
     }
 }
-//! [ch01:accept_clients]
 
 } // namespace harbor
+//! [ch01:accept_clients]

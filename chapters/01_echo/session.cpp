@@ -60,6 +60,6 @@ asio::awaitable<void> serve(tcp::socket client, std::string greeting) {
         client.shutdown(tcp::socket::shutdown_send, error);
     }
 }
-//! [ch01:serve_end]
 
 } // namespace harbor
+//! [ch01:serve_end]

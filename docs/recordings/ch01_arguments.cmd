@@ -1,4 +1,3 @@
 build ch01_program
-sub \A\n => 
 $ build/release/chapters/01_echo/echo 65536; echo "status $?"
 $ build/release/chapters/01_echo/echo; echo "status $?"

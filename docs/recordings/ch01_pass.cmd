@@ -1,4 +1,3 @@
 build ch01_program ch01_tests harness_echo
-sub assertions in => assertions in
 keep passed
 $ HARBOR_UNDER_TEST=build/release/chapters/01_echo/echo build/release/chapters/01_echo/ch01_tests

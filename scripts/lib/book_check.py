@@ -36,6 +36,7 @@ def check_book(arguments):
     check_markers(book)
     check_sections(book)
     check_names(book)
+    check_functions(book)
     check_commands(book)
     check_wrong(book)
     covered = check_coverage(book)
@@ -116,6 +117,27 @@ def check_names(book):
     for word, line in words.items():
         if word not in used:
             book.complain(f"docs/words.txt:{line}", f"no page uses '{word}', or the tree has that name now: take it out")
+
+
+def check_functions(book):
+    """Every function and class that a chapter brings is named in its text: one that is renamed later is missed here."""
+    for number, step in book.steps.items():
+        page = book.chapter_page(number)
+        if not page:
+            continue
+        named = {word for _, code in code_spans(page) for word in WORD.findall(code)}
+        before = set().union(*(identifiers("\n".join(file.lines)) for file in step.old.files.values())) if step.old else set()
+        for name, rows in step.rows.items():
+            for row in rows:
+                if row.op != "+" or name == "CMakeLists.txt":
+                    continue
+                brought = book_code.declared(row.text) or ""
+                word = WORD.findall(brought)[-1] if re.search(r"\(\)$|^(class|struct) ", brought) else None
+                if word and word not in before and word not in named:
+                    named.add(word)  # once is enough
+                    file = step.new.files[name]
+                    book.complain(f"{file.path}:{file.real[row.new - 1]}", f"docs/{page.path} never names `{word}`, which this"
+                                  " chapter brings")
 
 
 def gone_names(book, page, by_chapter):

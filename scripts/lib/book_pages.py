@@ -307,6 +307,8 @@ class Converter:
 
     def prose(self, line):
         """Links made to fit, and signs that Doxygen would take for commands escaped; code between backticks stays."""
+        if line.count("`") % 2:
+            self.complain("a name between backticks has to stand on one line")
         parts = re.split(r"(`[^`]+`)", line)
         for index, part in enumerate(parts):
             if not part.startswith("`"):
@@ -408,7 +410,9 @@ class Converter:
         folder = self.book.chapters[number].folder.name
         fresh = sum(step.is_new(name) for name in step.rows)
         cases = book_tests.cases_of(self.book.chapters[number].folder)
-        self.put(f'<ul class="facts"><li>about {found[1]} minutes</li><li>+{added} −{removed} lines, {fresh} new files</li>'
+        lines = f"+{added} −{removed} lines" if removed else f"{added} lines"
+        files = f"{fresh} new file{'s' if fresh != 1 else ''}"
+        self.put(f'<ul class="facts"><li>about {found[1]} minutes</li><li>{lines}, {files}</li>'
                  f'<li>{len(cases)} tests</li><li><a href="ch{number}_step.html">the whole step</a></li>'
                  f"<li><code>chapters/{folder}</code></li></ul>")
 
@@ -491,6 +495,9 @@ class Converter:
             self.put_picture(f"map_{argument}", book_pictures.chapter_map(self.book, number),
                              f"The files of chapter {number} and what includes what: new ones filled, changed ones framed.")
 
+    def do_ladder(self, _):
+        self.put_picture("ladder", book_pictures.ladder(self.book), "")
+
     def do_states(self, argument):
         if argument != "backend":
             self.complain(f"there is no state diagram '{argument}', only 'backend'")
@@ -559,13 +566,13 @@ class Converter:
         """Names of the chapter before that the page speaks of although this chapter has them no more. Shows nothing."""
 
     def do_contents(self, _):
-        out, part = [], None
+        out, part = ['<ol class="contents">'], None
         for page in self.book.pages[1:]:
             if page.part != part:
-                out.append(f"{'</ol>' if part else ''}<h3>{html.escape(page.part or '')}</h3><ol class=\"contents\">")
+                out.append(f'</ol><p class="part">{html.escape(page.part)}</p><ol class="contents">')
                 part = page.part
             out.append(f'<li><a href="{page.url}">{html.escape(page.title)}</a></li>')
-        self.put("".join(out) + ("</ol>" if part else ""))
+        self.put("".join(out) + "</ol>")
 
 
 def inline(text):

@@ -12,6 +12,11 @@ INCLUDE = re.compile(r'\s*#include "([\w/]+)\.hpp"')
 BOX_HEIGHT, GAP_X, GAP_Y, CHARACTER = 44, 18, 46, 8.2
 
 
+def natural(width):
+    """The size a picture likes to have: not larger, and on a phone no smaller than can be read (it scrolls instead)."""
+    return f"max-width:{width:.0f}px;min-width:{min(width, 460):.0f}px"
+
+
 def modules_of(chapter):
     """Module (file name without extension): its files' names, and the modules that it includes."""
     files, includes = {}, {}
@@ -131,7 +136,40 @@ def chapter_map(book, number):
                    f'<text class="small" x="{x + width / 2:.0f}" y="{y + 35}">{count}</text></g></a>')
     height = len(rows) * (BOX_HEIGHT + GAP_Y) - GAP_Y
     return (f'<svg xmlns="http://www.w3.org/2000/svg" class="map" role="img" viewBox="-4 -4 {total + 8:.0f} {height + 8}"'
-            f' style="max-width:{total + 8:.0f}px"><title>Map of the files of chapter {number}</title>{"".join(out)}</svg>')
+            f' style="{natural(total + 8)}"><title>Map of the files of chapter {number}</title>{"".join(out)}</svg>')
+
+
+# --- the ladder -----------------------------------------------------------------------------------------------------
+
+LADDER = (
+    ("01_echo", "echo", "coroutines, partial writes, end of stream"),
+    ("02_tcp_proxy", "TCP proxy", "half-closes, resets, backpressure"),
+    ("03_round_robin", "round-robin", "a pool, an atomic, threads"),
+    ("04_strategies", "strategies", "least connections, two choices, leases"),
+    ("05_timeouts_retry", "timeouts, retry", "cooldown, idle deadlines, limits"),
+    ("06_shutdown_metrics", "shutdown, metrics", "drain, grace, counters"),
+    ("harbor", "harbor", "the fast data plane, flags, checks"),
+)
+STEP, RISE, RUN = 46, 46, 62
+
+
+def ladder(book):
+    """One step a chapter, from the bottom to the top; a step whose page is there leads to it."""
+    folders = [chapter.folder.name for chapter in book.chapters.values()]
+    if [name for name, *_ in LADDER][:-1] != folders:
+        raise Broken(f"scripts/lib/book_pictures.py: the ladder has other chapters than the tree: {', '.join(folders)}")
+    out = []
+    for index, (name, title, ideas) in enumerate(LADDER):
+        x, y = index * RUN, (len(LADDER) - 1 - index) * RISE
+        page = book.chapter_page(name[:2])
+        label = f"{name[:2]} · {title}" if name != "harbor" else title
+        step = (f'<g class="box {"state" if page else "same"}"><rect x="{x}" y="{y}" width="300" height="{STEP - 4}" rx="4"/>'
+                f'<text x="{x + 150}" y="{y + 17}">{html.escape(label)}</text>'
+                f'<text class="small" x="{x + 150}" y="{y + 34}">{html.escape(ideas)}</text></g>')
+        out.append(f'<a href="{page.url}">{step}</a>' if page else step)
+    width, height = (len(LADDER) - 1) * RUN + 300, len(LADDER) * RISE
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" class="ladder" role="img" viewBox="-2 -2 {width + 4} {height + 4}"'
+            f' style="{natural(width + 4)}"><title>The ladder of chapters</title>{"".join(out)}</svg>')
 
 
 # --- the states of a backend ----------------------------------------------------------------------------------------
@@ -161,7 +199,8 @@ def backend_states(book):
     for x, y, name in STATES.values():
         out.append(f'<g class="box state"><rect x="{x}" y="{y}" width="100" height="48" rx="24"/>'
                    f'<text x="{x + 50}" y="{y + 29}">{name}</text></g>')
-    return ('<svg xmlns="http://www.w3.org/2000/svg" class="states" role="img" viewBox="40 10 640 240" style="max-width:640px">'
+    return ('<svg xmlns="http://www.w3.org/2000/svg" class="states" role="img" viewBox="40 10 640 240"'
+            f' style="{natural(640)}">'
             "<title>The states of a backend</title><defs>"
             '<marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
             f'<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>{"".join(out)}</svg>')

@@ -5,6 +5,7 @@ was learned. Both are invisible to ctest, which runs each test on one program; s
 on chapter N's program, and every test of N also on that of N-1, where it has to fail. The same goes for unit tests, which
 are compiled against the other chapter's code: there, not compiling is the usual way to fail.
 """
+import os
 import re
 import shlex
 import subprocess
@@ -167,6 +168,11 @@ def find_executable(code, target):
     return project.build_folder() / "chapters" / project.chapters()[code].name / target
 
 
+def named(source):
+    """How a compiler's message may begin for this file: its path, or, when ccache has a base directory, that from the build."""
+    return "|".join(re.escape(path) for path in (str(source), os.path.relpath(source, project.build_folder())))
+
+
 def build_expecting_failure(code, number, target):
     """Builds chapter `number`'s unit tests against the code of the chapter before, file by file.
 
@@ -184,7 +190,7 @@ def build_expecting_failure(code, number, target):
         source = next((path for path in sources if f"{path.name}.o" in block.splitlines()[0]), None)
         if source is None:
             holes.append(f"{target}: this should have built:\n{block}")
-        elif re.search(rf"^{re.escape(str(source))}:\d+:\d+: (fatal )?error:", block, re.MULTILINE):
+        elif re.search(rf"^(?:{named(source)}):\d+:\d+: (fatal )?error:", block, re.MULTILINE):
             refused.add(source)
         else:
             holes.append(f"{target}: {source.name} is refused, but not for what it says itself:\n{block}")
