@@ -8,6 +8,7 @@
 // Finished connection threads are joined by the listener thread as it goes along, so thousands of short
 // connections do not pile up thousands of stacks.
 #include "backend.hpp"
+#include "recorder.hpp"
 #include "socket_state.hpp"
 #include "trace.hpp"
 
@@ -156,6 +157,8 @@ public:
           reservation_(bound_socket(options.host, options.port)), port_(detail::local_port_of(reservation_)) {
         if (options.listening)
             start_listening();
+        else
+            record("backend " + name_, "does not listen", {{"on", endpoint().text()}});
     }
 
     ~Server() {
@@ -230,6 +233,7 @@ void Backend::Server::start_listening() {
         ::close(fd);
         throw Failure("backend " + name_ + " could not listen: " + detail::error_text(error));
     }
+    record("backend " + name_, "listens", {{"on", endpoint().text()}});
     listener_ = fd;
     stop_writer_ = stop[1];
     acceptor_ = std::thread([this, fd, reader = stop[0]] { accept_until_stopped(fd, reader); });
@@ -239,6 +243,7 @@ void Backend::Server::stop_listening(bool cut_too) {
     {
         const std::lock_guard turn(listening_);
         if (listener_ >= 0) {
+            record("backend " + name_, "stops listening");
             ::close(stop_writer_); // the acceptor sees the hang-up
             acceptor_.join();
             ::close(listener_);
@@ -276,8 +281,7 @@ void Backend::Server::take(int fd) {
     connection.accepted_at = Clock::now();
     const std::string actor = "backend " + name_ + " #" + std::to_string(connection.number);
     connection.state = std::make_shared<detail::PeerState>(fd, actor, forever, options_.bytes_kept);
-    trace::add(actor, trace::Event::accepted, 0,
-               "from port " + std::to_string(connection.state->remote_port));
+    trace::add(actor, trace::Event::accepted, {.port = connection.state->remote_port});
     connection.thread =
         std::thread([this, &connection, behaviour = behaviour_] { serve(connection, behaviour); });
 }
@@ -491,8 +495,10 @@ Blackhole::Blackhole() : listener_(bound_socket("127.0.0.1", 0)), port_(detail::
             break;
         // On loopback a connection that can be made is made at once; still unanswered after 200 ms, it hangs.
         pollfd entry{fd, POLLOUT, 0};
-        if (::poll(&entry, 1, 200) == 0)
+        if (::poll(&entry, 1, 200) == 0) {
+            record("the black hole", "listens", {{"on", this->address()}});
             return;
+        }
     }
     for (const int fd : fillers_)
         ::close(fd);

@@ -1,5 +1,6 @@
 // Chapter 01's program as a backend, and as the thing under test behind whatever balancer is being judged.
 #include "echo_servers.hpp"
+#include "recorder.hpp"
 
 #include <cstdlib>
 #include <filesystem>
@@ -23,6 +24,7 @@ std::vector<Endpoint> wait_for_endpoints(Process& process, std::size_t ports) {
          at = log.find(ready_words, at + 1)) {
         const std::size_t from = at + ready_words.size();
         endpoints.push_back(Endpoint::parse(log.substr(from, log.find_first_of(" \r\n", from) - from)));
+        record(process.name(), "listens", {{"pid", process.pid()}, {"on", endpoints.back().text()}});
     }
     return endpoints;
 }

@@ -7,6 +7,7 @@
 // set, so a signal can never reach a stranger who was given the same process id.
 #include "process.hpp"
 #include "complaint.hpp"
+#include "recorder.hpp"
 #include "socket_state.hpp"
 
 #include <algorithm>
@@ -64,6 +65,19 @@ std::string signal_text(int signal) {
     default:
         return "signal " + std::to_string(signal);
     }
+}
+
+// `SIGTERM`, without the explanation.
+std::string signal_name(int signal) {
+    const std::string text = signal_text(signal);
+    return text.substr(0, text.find(" ("));
+}
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words)
+        text += (text.empty() ? "" : " ") + word;
+    return text;
 }
 
 std::string tail_of(const std::string& log, std::size_t lines) {
@@ -227,12 +241,15 @@ public:
     // Waits until all it has printed has been read; bounded, as a grandchild may hold the pipe open.
     void wait_for_output();
     void read_output(int fd, int stop);
+    // Puts the whole lines of the output on record that are not there yet. The lock must be held.
+    void record_lines();
 
     std::string name;
     int pid = -1;
     mutable std::mutex mutex;
     std::condition_variable changed;
     std::string output;
+    std::size_t recorded = 0; // so much of it
     bool output_complete = false;
     std::optional<int> wait_status;
     int last_signal_sent = 0;
@@ -280,6 +297,7 @@ Process::Child::Child(std::vector<std::string> argv, const Options& options) {
     plan.output = printed[1];
     plan.error_report = exec_error[1];
 
+    const auto before = moment();
     pid = ::fork();
     if (pid == 0)
         become(plan);
@@ -299,6 +317,14 @@ Process::Child::Child(std::vector<std::string> argv, const Options& options) {
             ::close(fd);
         throw Failure("could not start " + argv[0] + ": " + detail::error_text(error));
     }
+    if (recorder() != nullptr) {
+        // What the test has set, and not what it takes to run a program here.
+        std::vector<std::string> variables;
+        for (const auto& [variable, value] : options.environment)
+            variables.push_back(variable + "=" + value);
+        record(name, "started", {{"pid", pid}, {"command", joined(argv)}, {"environment", joined(variables)}},
+               before);
+    }
     detail::make_well_behaved(printed[0]);
     stop_writer = stop[1];
     reader = std::thread([this, from = printed[0], until = stop[0]] { read_output(from, until); });
@@ -311,6 +337,7 @@ void Process::Child::read_output(int fd, int stop) {
         if (count > 0) {
             const std::lock_guard lock(mutex);
             output.append(buffer.data(), static_cast<std::size_t>(count));
+            record_lines();
             changed.notify_all();
             continue;
         }
@@ -328,11 +355,27 @@ void Process::Child::read_output(int fd, int stop) {
     changed.notify_all();
 }
 
+void Process::Child::record_lines() {
+    if (recorder() == nullptr)
+        return;
+    for (std::size_t end = output.find('\n', recorded); end != std::string::npos;
+         end = output.find('\n', recorded)) {
+        record(name, "prints",
+               {{"pid", pid}, {"text", std::string_view(output).substr(recorded, end - recorded)}});
+        recorded = end + 1;
+    }
+}
+
 bool Process::Child::look() {
     if (!wait_status) {
         int status = 0;
-        if (::waitpid(pid, &status, WNOHANG) == pid)
+        if (::waitpid(pid, &status, WNOHANG) == pid) {
             wait_status = status;
+            if (WIFSIGNALED(status))
+                record(name, "exited", {{"pid", pid}, {"signal", signal_name(WTERMSIG(status))}});
+            else
+                record(name, "exited", {{"pid", pid}, {"status", WEXITSTATUS(status)}});
+        }
     }
     return wait_status.has_value();
 }
@@ -351,8 +394,10 @@ Process::Child::~Child() {
     {
         const std::lock_guard lock(mutex);
         ended_by_itself = look();
-        if (!ended_by_itself)
+        if (!ended_by_itself) {
+            record(name, "stopped", {{"pid", pid}});
             ::kill(pid, SIGKILL);
+        }
     }
     if (ended_by_itself) {
         wait_for_output();
@@ -411,6 +456,7 @@ void Process::send_signal(int signal) {
     const std::lock_guard lock(child_->mutex);
     if (child_->look())
         return;
+    record(name(), "signal", {{"pid", child_->pid}, {"signal", signal_name(signal)}});
     ::kill(child_->pid, signal);
     child_->last_signal_sent = signal;
 }

@@ -2,6 +2,7 @@
 // particular not the language it is written in.
 #include "program.hpp"
 #include "complaint.hpp"
+#include "recorder.hpp"
 #include "trace.hpp"
 
 #include <atomic>
@@ -82,7 +83,9 @@ Program::Program(const Environment& environment, const Options& options)
         throw Failure("the program under test did not become ready. " + std::string(failure.what()) +
                       "\nIts environment: " + list(start.environment));
     }
-    trace::note(process_->name() + " listens on " + address());
+    record(process_->name(), "listens",
+           {{"pid", process_->pid()}, {"on", address()}, {"metrics", metrics_ ? metrics_->text() : ""}});
+    trace::add("the test", trace::Event::note, {.text = process_->name() + " listens on " + address()});
 }
 
 Program::~Program() {

@@ -1,6 +1,7 @@
 // Hand-written parsers, a cursor over the text each. Small libraries for both formats exist, but they are
 // lenient where a test must not be, and a learner can read these in five minutes.
 #include "scrape.hpp"
+#include "recorder.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -91,6 +92,7 @@ HttpReply parse_http_reply(std::string_view text) {
 
 HttpReply http(const Endpoint& endpoint, std::string_view raw_request) {
     Client client(endpoint);
+    record(client.name(), "asks", {{"request", raw_request.substr(0, raw_request.find("\r\n"))}});
     client.send(raw_request);
     std::string text;
     Ending ending = Ending::silence;
@@ -106,6 +108,7 @@ HttpReply http(const Endpoint& endpoint, std::string_view raw_request) {
         }
     }
     HttpReply reply = parse_http_reply(text);
+    record(client.name(), "is answered", {{"status", reply.status}});
     const std::string length = reply.header("Content-Length");
     if (!length.empty()) {
         std::size_t size = 0;

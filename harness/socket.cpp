@@ -5,6 +5,7 @@
 // blocking sockets, cannot be interrupted from another thread, nor tell a deadline from an empty socket on
 // every system.
 #include "socket.hpp"
+#include "recorder.hpp"
 #include "socket_state.hpp"
 
 #include <algorithm>
@@ -195,7 +196,7 @@ PeerState::Moved PeerState::receive(char* into, std::size_t size, Millis limit_n
             story_.received_count += n;
             if (kept_.size() < keep_)
                 kept_.append(into, std::min(n, keep_ - kept_.size()));
-            trace::add(name, trace::Event::received, n);
+            trace::add(name, trace::Event::received, {.bytes = {into, n}});
             return {Step::bytes, n};
         }
         if (interrupted)
@@ -228,13 +229,14 @@ PeerState::Moved PeerState::send(const char* from, std::size_t size, Millis limi
     const Deadline deadline(limit_now);
     const int fd = descriptor();
     for (;;) {
+        const auto before = moment();
         const ssize_t count = ::send(fd, from, size, no_signal);
         const int error = errno;
         if (count >= 0) {
             const auto n = static_cast<std::size_t>(count);
             const std::lock_guard lock(mutex);
             story_.sent_count += n;
-            trace::add(name, trace::Event::sent, n);
+            trace::add(name, trace::Event::sent, {.bytes = {from, n}, .at = before});
             return {Step::bytes, n};
         }
         if (interrupted)
@@ -268,10 +270,11 @@ void PeerState::half_close() {
     const std::lock_guard lock(mutex);
     if (fd_ < 0)
         throw Failure(name + " is closed already");
+    const auto before = moment();
     if (::shutdown(fd_, SHUT_WR) != 0 && errno != ENOTCONN)
         throw Failure(name + " could not half-close: " + error_text(errno));
     fin_sent_ = true;
-    trace::add(name, trace::Event::fin_sent);
+    trace::add(name, trace::Event::fin_sent, {.at = before});
 }
 
 void PeerState::close(bool with_reset) {
@@ -283,17 +286,20 @@ void PeerState::close(bool with_reset) {
         const linger at_once{1, 0};
         ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     }
+    const auto before = moment();
     ::close(fd_);
     fd_ = -1;
     story_.open = false;
-    trace::add(name, with_reset ? trace::Event::rst_sent : trace::Event::closed);
+    trace::add(name, with_reset ? trace::Event::rst_sent : trace::Event::closed, {.at = before});
 }
 
 void PeerState::interrupt() {
     interrupted = true;
     const std::lock_guard lock(mutex);
-    if (fd_ >= 0)
-        ::shutdown(fd_, SHUT_RDWR); // ends every poll on it
+    if (fd_ >= 0) {
+        record(name, "interrupted");
+        ::shutdown(fd_, SHUT_RDWR); // ends every poll on it, and sends FIN
+    }
     woken.notify_all();
 }
 
@@ -762,15 +768,16 @@ Attempt attempt(const Endpoint& to, const Client::Options& options, Millis limit
 std::shared_ptr<PeerState> connect_or_throw(const Endpoint& to, const Client::Options& options) {
     const std::string name = options.name.empty() ? trace::next_client_name() : options.name;
     const Millis limit = options.patience.value_or(patience());
+    const auto before = moment();
     const Attempt made = attempt(to, options, limit);
     if (made.fd < 0) {
-        trace::add(name, trace::Event::refused, 0, "by " + to.text() + ": " + detail::error_text(made.error));
+        trace::add(name, trace::Event::refused,
+                   {.address = to.text(), .text = detail::error_text(made.error)});
         throw Failure(name + " could not connect to " + to.text() + ": " + detail::error_text(made.error) +
                       (made.error == ECONNREFUSED ? " (nothing listens there)" : ""));
     }
     auto state = std::make_shared<PeerState>(made.fd, name, limit, 0);
-    trace::add(name, trace::Event::connects, 0,
-               "to " + to.text() + " from port " + std::to_string(state->local_port));
+    trace::add(name, trace::Event::connects, {.address = to.text(), .port = state->local_port, .at = before});
     if (made.error != 0)
         state->saw_reset(); // the kernel tells only once, and has told us
     return state;
@@ -793,15 +800,18 @@ std::optional<Client> Client::try_connect(const Endpoint& to) {
 Verdict connect_refused(const Endpoint& to) {
     const Attempt made = attempt(to, {}, patience());
     if (made.fd >= 0) {
+        record("a client", "accepted and gone", {{"to", to.text()}});
         ::close(made.fd);
         return Verdict::no("a connection to " + to.text() + " was accepted; it was to be refused");
     }
-    trace::add("a client", trace::Event::refused, 0, "by " + to.text());
+    trace::add("a client", trace::Event::refused, {.address = to.text()});
     return {made.error == ECONNREFUSED, "connecting to " + to.text() + ": " + detail::error_text(made.error)};
 }
 
 Verdict connect_accepted(const Endpoint& to) {
     const Attempt made = attempt(to, {}, patience());
+    record("a client", made.fd >= 0 ? "accepted and gone" : "refused",
+           {{made.fd >= 0 ? "to" : "by", to.text()}});
     if (made.fd >= 0)
         ::close(made.fd);
     return {made.fd >= 0, "connecting to " + to.text() + ": " +

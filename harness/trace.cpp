@@ -3,6 +3,8 @@
 // otherwise. An actor that sends and receives in turns (an echo) keeps the first turns apart, so that a
 // dialogue can be read as one, and merges the rest into two lines.
 #include "trace.hpp"
+#include "recorder.hpp"
+#include "verdict.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -12,8 +14,6 @@
 
 namespace harness::trace {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kept_at_the_start = 150;
 constexpr std::size_t kept_at_the_end = 250;
@@ -102,6 +102,53 @@ std::string_view words(Event event) {
     return "--";
 }
 
+// What a line says after the event.
+std::string detail_of(Event event, const Facts& facts) {
+    switch (event) {
+    case Event::connects:
+        return "to " + std::string(facts.address) + " from port " + std::to_string(facts.port);
+    case Event::refused:
+        return "by " + std::string(facts.address) + (facts.text.empty() ? "" : ": ") +
+               std::string(facts.text);
+    case Event::accepted:
+        return "from port " + std::to_string(facts.port);
+    case Event::note:
+        return std::string(facts.text);
+    default:
+        return {};
+    }
+}
+
+// The beginning of what moved, to recognise it by: `GET / HTTP/1.1\r\n`.
+std::string beginning(std::string_view bytes) {
+    constexpr std::size_t enough = 32;
+    const std::string text = printable(bytes.substr(0, enough));
+    return text.substr(1, text.size() - 2);
+}
+
+void put_on_record(std::string_view actor, Event event, const Facts& facts) {
+    switch (event) {
+    case Event::connects:
+        record(actor, words(event), {{"to", facts.address}, {"from", facts.port}}, facts.at);
+        break;
+    case Event::refused:
+        record(actor, words(event), {{"by", facts.address}, {"why", facts.text}}, facts.at);
+        break;
+    case Event::accepted:
+        record(actor, words(event), {{"from", facts.port}}, facts.at);
+        break;
+    case Event::sent:
+    case Event::received:
+        record(actor, words(event), {{"bytes", facts.bytes.size()}, {"first", beginning(facts.bytes)}},
+               facts.at);
+        break;
+    case Event::note: // on record if it is the test's own, by note(): the harness's have lines of their own
+        break;
+    default:
+        record(actor, words(event), {}, facts.at);
+    }
+}
+
 std::string seconds(Clock::time_point at, Clock::time_point began) {
     char text[32];
     std::snprintf(text, sizeof text, "%8.3f s", std::chrono::duration<double>(at - began).count());
@@ -139,7 +186,10 @@ void begin() {
     trace.backends = 0;
 }
 
-void add(std::string_view actor, Event event, std::size_t bytes, std::string_view detail) {
+void add(std::string_view actor, Event event, const Facts& facts) {
+    if (recorder() != nullptr)
+        put_on_record(actor, event, facts);
+
     Trace& trace = the_trace();
     const std::lock_guard lock(trace.mutex);
     const auto now = Clock::now();
@@ -148,8 +198,7 @@ void add(std::string_view actor, Event event, std::size_t bytes, std::string_vie
         found = trace.phases.emplace(std::string(actor), Phase{}).first;
     Phase& phase = found->second;
 
-    const bool moves_bytes = event == Event::sent || event == Event::received;
-    if (moves_bytes && detail.empty()) {
+    if (event == Event::sent || event == Event::received) {
         std::size_t& mine = event == Event::sent ? phase.last_sent : phase.last_received;
         if (phase.last != event)
             ++phase.turns;
@@ -157,20 +206,21 @@ void add(std::string_view actor, Event event, std::size_t bytes, std::string_vie
         phase.last = event;
         Line* line = may_merge ? trace.line(mine) : nullptr;
         if (line != nullptr) {
-            line->bytes += bytes;
+            line->bytes += facts.bytes.size();
             line->last = now;
             ++line->parts;
         } else {
-            mine = trace.append({now, now, std::string(actor), event, bytes, 1, {}});
+            mine = trace.append({now, now, std::string(actor), event, facts.bytes.size(), 1, {}});
         }
         return;
     }
     phase = Phase{};
-    trace.append({now, now, std::string(actor), event, bytes, 1, std::string(detail)});
+    trace.append({now, now, std::string(actor), event, 0, 1, detail_of(event, facts)});
 }
 
 void note(std::string_view text) {
-    add("the test", Event::note, 0, text);
+    record("the test", "note", {{"text", text}});
+    add("the test", Event::note, {.text = text});
 }
 
 std::string text() {

@@ -8,12 +8,14 @@
 ///
 /// One trace a process, because one test runs at a time and a story has one order. It is bounded twice:
 /// consecutive sends (or receives) of the same actor become one line, and beyond a few hundred lines the
-/// middle is left out.
+/// middle is left out. Where a recorder is on (recorder.hpp) each event goes into its file as well.
 ///
 /// All functions may be called from any thread.
 #pragma once
 
-#include <cstddef>
+#include "deadline.hpp"
+
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -33,12 +35,20 @@ enum class Event {
     note,
 };
 
+/// What is known of an event besides who and what; each kind of event has its own.
+struct Facts {
+    std::string_view bytes = {}; ///< sent, received: these
+    std::string_view address = {}; ///< connects, refused: to, or by, this one
+    std::uint16_t port = 0; ///< connects: from this port of ours; accepted: from this port of the other side
+    std::string_view text = {}; ///< refused: why; note: its words
+    Clock::time_point at = {}; ///< when; now if not given (see moment() in recorder.hpp)
+};
+
 /// Forgets everything and sets the clock to zero. The listener calls it at the start of each test.
 void begin();
 
-/// Adds a line, or adds to the actor's last one. `bytes` counts for sent and received only; `detail` is
-/// printed as it is after the event and keeps the line from being merged.
-void add(std::string_view actor, Event event, std::size_t bytes = 0, std::string_view detail = {});
+/// Adds a line, or adds to the actor's last one.
+void add(std::string_view actor, Event event, const Facts& facts = {});
 
 /// A remark of the test itself, in its place in the story.
 void note(std::string_view text);

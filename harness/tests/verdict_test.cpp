@@ -96,11 +96,11 @@ TEST_CASE("throughout notices when it is over") {
 TEST_CASE("the trace merges what belongs together") {
     trace::begin();
     for (int i = 0; i < 1000; ++i) {
-        trace::add("client 1", trace::Event::sent, 10);
-        trace::add("backend A #1", trace::Event::received, 10);
+        trace::add("client 1", trace::Event::sent, {.bytes = "ten bytes."});
+        trace::add("backend A #1", trace::Event::received, {.bytes = "ten bytes."});
     }
     trace::add("client 1", trace::Event::fin_sent);
-    trace::add("client 1", trace::Event::received, 7);
+    trace::add("client 1", trace::Event::received, {.bytes = "7 bytes"});
     const std::string text = trace::text();
     INFO(text);
     REQUIRE(std::count(text.begin(), text.end(), '\n') == 4);
@@ -113,8 +113,8 @@ TEST_CASE("the trace merges what belongs together") {
 TEST_CASE("the trace keeps a short dialogue apart and stays bounded") {
     trace::begin();
     for (int i = 0; i < 2; ++i) {
-        trace::add("client 1", trace::Event::sent, 5);
-        trace::add("client 1", trace::Event::received, 5);
+        trace::add("client 1", trace::Event::sent, {.bytes = "hello"});
+        trace::add("client 1", trace::Event::received, {.bytes = "hello"});
     }
     const std::string dialogue = trace::text();
     REQUIRE(std::count(dialogue.begin(), dialogue.end(), '\n') == 4);
