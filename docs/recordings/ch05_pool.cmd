@@ -1,3 +1,4 @@
+build ch05_program
 $ sed -n '/int main/,$p' docs/examples/pool_try.cpp
-$ cd chapters/05_timeouts_retry && g++ -std=c++20 -DASIO_STANDALONE ../../docs/examples/pool_try.cpp pool.cpp cooldown.cpp strategy.cpp backend.cpp config.cpp -o ../../build/pool_try
-$ build/pool_try
+$ cd build/release/chapters/05_timeouts_retry && g++ -std=c++20 -DASIO_STANDALONE ../../../../docs/examples/pool_try.cpp CMakeFiles/ch05_code.dir/*.o -o pool_try
+$ build/release/chapters/05_timeouts_retry/pool_try
