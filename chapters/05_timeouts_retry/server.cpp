@@ -36,8 +36,10 @@ tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoi
     }
 }
 
-//! [ch05:accept_backoff]
+//! [ch05:accept_balancer]
 asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer, Workers& workers) {
+    //! [ch05:accept_balancer]
+    //! [ch05:accept_backoff]
     asio::steady_timer timer(acceptor.get_executor());
     Backoff backoff;
     for (;;) {
@@ -54,9 +56,9 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
             co_await timer.async_wait(asio::use_awaitable);
             continue;
         }
+        backoff.reset();
         //! [ch05:accept_backoff]
         //! [ch05:accept_limit]
-        backoff.reset();
         Slot slot = balancer.inflight.take();
         if (!slot) {
             continue; // full: `client` closes here. Left in the queue it would wait for an answer that may

@@ -16,7 +16,9 @@
 namespace harbor {
 
 using asio::experimental::awaitable_operators::operator&&;
+//! [ch05:serve_race]
 using asio::experimental::awaitable_operators::operator||;
+//! [ch05:serve_race]
 using asio::ip::tcp;
 
 //! [ch05:serve_dial]

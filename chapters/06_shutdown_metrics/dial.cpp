@@ -78,16 +78,18 @@ asio::awaitable<Lease> dial(tcp::socket& socket, Balancer& balancer) {
             set_options(socket, balancer.config);
             co_return lease;
         }
-        //! [ch06:dial_failed]
+        //! [ch06:dial_cut]
         if (error == asio::error::operation_aborted) {
             break; // cut: the backend has not failed, it was not waited for
         }
+        //! [ch06:dial_cut]
+        //! [ch06:dial_failed]
         ++balancer.metrics.dial_failures;
         ++lease->dial_failures;
+        //! [ch06:dial_failed]
         if (!out_of_resources(error)) {
             balancer.pool.dial_failed(*lease);
         }
-        //! [ch06:dial_failed]
         tried.push_back(&*lease);
     }
     co_return Lease();

@@ -46,9 +46,9 @@ int main() {
         auto acceptor = harbor::listen_on(context.get_executor(), endpoint);
         std::cerr << "metrics on " << admin.local_endpoint() << '\n';
         std::cerr << "listening on " << acceptor.local_endpoint() << '\n';
-
         //! [ch06:main_admin]
         //! [ch06:main_serve]
+
         asio::co_spawn(context, harbor::answer_admin_requests(std::move(admin), balancer), asio::detached);
         asio::co_spawn(context,
                        harbor::serve_until_signalled(std::move(acceptor), signals, balancer, workers),

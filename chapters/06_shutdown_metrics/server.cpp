@@ -20,7 +20,9 @@
 
 namespace harbor {
 
+//! [ch06:server_race]
 using asio::experimental::awaitable_operators::operator||;
+//! [ch06:server_race]
 using asio::ip::tcp;
 
 tcp::acceptor listen_on(const asio::any_io_executor& executor, const tcp::endpoint& endpoint) {
@@ -52,9 +54,11 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
         if (error == asio::error::operation_aborted) {
             co_return; // the shutdown has begun
         }
+        //! [ch06:accept_worker]
+        //! [ch06:accept_errors]
         if (error) {
             ++balancer.metrics.accept_errors;
-            //! [ch06:accept_worker]
+            //! [ch06:accept_errors]
             // Descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM), or a client left while it
             // waited (ECONNABORTED). The queue is as full as before, so to try again at once would keep a
             // core busy until somebody closes a connection. To give up would be worse: all of this passes.
@@ -71,6 +75,8 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
             continue; // full: `client` closes here. Left in the queue it would wait for an answer that may
                       // never come.
         }
+        //! [ch06:accept_counted]
+        //! [ch06:accept_spawn]
         // The new coroutine owns the socket: it is a parameter, and lives in the coroutine's
         // frame. A lambda with captures would not do: its captures live in the lambda, which is gone by the
         // time the coroutine first resumes.
@@ -78,7 +84,7 @@ asio::awaitable<void> accept_clients(tcp::acceptor acceptor, Balancer& balancer,
                        asio::detached);
     }
 }
-//! [ch06:accept_counted]
+//! [ch06:accept_spawn]
 
 //! [ch06:stop_accepting]
 asio::awaitable<void> serve_until_signalled(tcp::acceptor acceptor, asio::signal_set& signals,

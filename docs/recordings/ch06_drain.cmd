@@ -1,0 +1,11 @@
+# The same conversation as in ch06_before.
+build ch01_program ch06_program
+ports 9001 9090 9100
+& build/release/chapters/01_echo/echo --id A 9001
+wait listening on
+& env BACKENDS=127.0.0.1:9001 LB_ADDR=:9090 LB_METRICS_ADDR=127.0.0.1:9100 build/release/chapters/06_shutdown_metrics/harbor
+wait listening on
+$ (echo before; while ss -Hltn 'sport = :9090' | grep -q .; do sleep 0.1; done; echo after) | nc -N 127.0.0.1 9090 >build/answer 2>&1 &
+$ until grep -q before build/answer; do sleep 0.1; done
+signal TERM
+$ until grep -q after build/answer; do sleep 0.1; done; cat build/answer
