@@ -53,8 +53,8 @@ public:
     /// Throws Failure, with the samples there are, if this one is not.
     double value(const std::string& name, const Labels& labels = {}) const;
     bool has(const std::string& name, const Labels& labels = {}) const;
-    /// `counter`, `gauge`, …; empty if the page does not say. For a sample of a histogram (`x_bucket`, `x_sum`,
-    /// `x_count`) what it says of the histogram `x`.
+    /// `counter`, `gauge`, …; empty if the page does not say. For a sample of a histogram (`x_bucket`,
+    /// `x_sum`, `x_count`) what it says of the histogram `x`.
     std::string type(const std::string& name) const;
     std::string help(const std::string& name) const;
     /// All samples of a name, with their labels.

@@ -43,11 +43,13 @@ TEST_CASE("a good page is understood") {
 }
 
 TEST_CASE("the samples of a histogram belong to it") {
-    const Metrics page = Metrics::parse("# HELP wait_seconds How long.\n# TYPE wait_seconds histogram\n"
-                                        "wait_seconds_bucket{le=\"0.1\"} 1\nwait_seconds_bucket{le=\"+Inf\"} 3\n"
-                                        "wait_seconds_sum 2.5\nwait_seconds_count 3\n"
-                                        "# TYPE head_count gauge\nhead_count 7\n");
-    for (const std::string name : {"wait_seconds", "wait_seconds_bucket", "wait_seconds_sum", "wait_seconds_count"}) {
+    const Metrics page =
+        Metrics::parse("# HELP wait_seconds How long.\n# TYPE wait_seconds histogram\n"
+                       "wait_seconds_bucket{le=\"0.1\"} 1\nwait_seconds_bucket{le=\"+Inf\"} 3\n"
+                       "wait_seconds_sum 2.5\nwait_seconds_count 3\n"
+                       "# TYPE head_count gauge\nhead_count 7\n");
+    for (const std::string name :
+         {"wait_seconds", "wait_seconds_bucket", "wait_seconds_sum", "wait_seconds_count"}) {
         INFO(name);
         REQUIRE(page.type(name) == "histogram");
         REQUIRE(page.help(name) == "How long.");

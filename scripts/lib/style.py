@@ -52,6 +52,8 @@ def check_format(_):
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue  # a picture
+        if path.suffix in (".patch", ".cmd"):
+            continue  # where a blank at the end of a line means something
         problems += [f"{name}:{number}: blanks at the end of the line"
                      for number, line in enumerate(text.split("\n"), 1) if line != line.rstrip()]
         if text and not text.endswith("\n"):
