@@ -2,6 +2,7 @@
 // is wrong.
 #include "config.hpp"
 
+//! [ch03:config_head]
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -13,9 +14,8 @@ namespace harbor {
 
 namespace {
 
-//! [ch03:dev_seed]
 constexpr auto dev_seed = "127.0.0.1:9001,127.0.0.1:9002";
-//! [ch03:dev_seed]
+//! [ch03:config_head]
 
 [[noreturn]] void reject(std::string_view name, std::string_view value, std::string_view expected) {
     std::string text(name);

@@ -5,6 +5,7 @@
 // values, only for absent ones.
 #pragma once
 
+//! [ch03:config_struct]
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -21,7 +22,6 @@ struct Address {
 /// `host:port`, with brackets around an IPv6 host.
 std::string to_text(const Address& address);
 
-//! [ch03:config_struct]
 struct Config {
     Address listen{"", "9090"}; // LB_ADDR
     std::vector<Address> backends; // BACKENDS; never empty

@@ -3,11 +3,11 @@
 //
 // Configured by its environment (config.hpp). Exits with 2 when that makes no sense, and with 1 when it
 // cannot listen.
-//! [ch03:main_purpose]
 #include "config.hpp"
 #include "pool.hpp"
 #include "server.hpp"
 #include "workers.hpp"
+//! [ch03:main_purpose]
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>

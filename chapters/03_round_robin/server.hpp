@@ -1,3 +1,4 @@
+//! [ch03:server_interface]
 // Listening: from an address to one coroutine for each client.
 #pragma once
 
@@ -16,10 +17,9 @@ namespace harbor {
 asio::ip::tcp::acceptor listen_on(const asio::any_io_executor& executor,
                                   const asio::ip::tcp::endpoint& endpoint);
 
-//! [ch03:server_interface]
 /// Accepts clients for ever and spawns serve() for each, on the workers in turn. Runs on the acceptor's
 /// executor. The pool and the workers must outlive it.
 asio::awaitable<void> accept_clients(asio::ip::tcp::acceptor acceptor, Pool& pool, Workers& workers);
-//! [ch03:server_interface]
 
 } // namespace harbor
+//! [ch03:server_interface]

@@ -30,7 +30,7 @@ import time
 import project
 from book_pages import DOCS
 
-PATIENCE = 60.0  # seconds for a command to end or a text to come
+PATIENCE = 300.0  # seconds for a command to end or a text to come; a compiler on a busy machine needs many
 
 
 class BackgroundCommand:

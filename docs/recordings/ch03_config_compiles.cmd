@@ -1,0 +1,1 @@
+$ g++ -std=c++20 -DASIO_STANDALONE -fsyntax-only chapters/03_round_robin/config.cpp && echo it compiles
