@@ -11,6 +11,7 @@
 #include "worker.hpp"
 
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -36,6 +37,12 @@ struct NewsOfEither {
         connection.client.reader = {};
     }
 };
+
+/// Bytes have come that nobody has read yet.
+bool has_unread_bytes(int fd) {
+    int bytes = 0;
+    return ::ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
 
 /// Connects to one address. The result is 0, or the errno of the failure; ECANCELED when there is no client
 /// any more.
@@ -68,6 +75,11 @@ Task<int> connect(Connection& connection, const asio::ip::tcp::endpoint& endpoin
     } else if (backend.broken) {
         socklen_t length = sizeof error;
         ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+        if ((error == ECONNRESET || error == EPIPE) && has_unread_bytes(fd)) {
+            // It had accepted us, said something, and was gone before we looked. What it said belongs to the
+            // client, and then the reset, of which the socket has just told for the only time.
+            backend.write_error = std::exchange(error, 0);
+        }
     }
     if (error != 0 && error != ECANCELED) { // with nobody left to serve, serve() resets it
         backend.close();

@@ -130,7 +130,9 @@ struct Ends {
             connection.cancel(End::out_of_resources); // ours: that side is as alive as before
             return;
         }
-        to().write_error = error;
+        if (to().write_error == 0) { // the first tells more: all that follow are EPIPE
+            to().write_error = error;
+        }
         // Nobody will come to read about the reset when the other direction is over: because that side's
         // stream has ended, or because the other direction has met the same with its own receiver.
         if (to_has_ended() || from().write_error != 0) {

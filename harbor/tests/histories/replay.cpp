@@ -109,6 +109,10 @@ std::string check_stream(const Conversation& talk, const Wire& sender, const Wir
         if (sender.write_error != 0 || receiver.ending == Ending::reset) {
             return "a reset that nobody has sent: " + came;
         }
+        if (sender.sent < sender.wanted || sender.half_closed != sender.half_close_wanted) {
+            return "the sender cannot get rid of its last " + bytes(sender.wanted - sender.sent) + ": " +
+                   came;
+        }
         if (sender.half_closed ? receiver.ending != Ending::end_of_stream : !all) {
             return sender.half_closed ? "a clean end did not arrive: " + came : "bytes are missing: " + came;
         }
@@ -577,6 +581,7 @@ void World::check_books() {
         }
     }
     std::string wrong;
+    std::size_t pipes = 0;
     const bool right = pump_until([&] {
         const harness::Metrics page = harness::scrape(metrics_);
         const auto says = [&](const std::string& metric, const harness::Labels& labels, double least,
@@ -602,21 +607,23 @@ void World::check_books() {
             wrong = std::to_string(ended) + " connections have an end by the counters, of " +
                     std::to_string(connected_);
         }
-        says("harbor_bytes_total", {{"direction", "client_to_backend"}},
-             static_cast<double>(to_backends_at_least), static_cast<double>(to_backends_at_most));
-        says("harbor_bytes_total", {{"direction", "backend_to_client"}},
-             static_cast<double>(to_clients_at_least), static_cast<double>(to_clients_at_most));
+        says("harbor_bytes_total", {{"direction", "to_backend"}}, static_cast<double>(to_backends_at_least),
+             static_cast<double>(to_backends_at_most));
+        says("harbor_bytes_total", {{"direction", "to_client"}}, static_cast<double>(to_clients_at_least),
+             static_cast<double>(to_clients_at_most));
         // Pipes are kept for the next large transfer.
-        const std::size_t pipes = 2 * static_cast<std::size_t>(page.value("harbor_pipes_free"));
-        const std::size_t open = program_->process().open_descriptors();
-        if (wrong.empty() && open > descriptors_ + pipes) {
-            wrong = std::to_string(open) + " descriptors are open, to be " + std::to_string(descriptors_) +
-                    " and " + std::to_string(pipes) + " of pipes";
-        }
+        pipes = 2 * static_cast<std::size_t>(page.value("harbor_pipes_free"));
         return wrong.empty();
     });
     if (!right) {
         throw Difference("at the end: " + wrong);
+    }
+    std::size_t open = 0;
+    // The connection of the last scrape may still be among them.
+    if (!pump_until(
+            [&] { return (open = program_->process().open_descriptors()) <= descriptors_ + pipes; })) {
+        throw Difference("at the end " + std::to_string(open) + " descriptors are open, to be " +
+                         std::to_string(descriptors_) + " and " + std::to_string(pipes) + " of pipes");
     }
 }
 
