@@ -27,7 +27,7 @@ Behaviour answer_then_reset(const std::string& bytes) {
     return behave::send_then_reset(bytes);
 }
 
-std::string in_short(const ConnectionRecord& record, std::size_t of) {
+std::string told(const ConnectionRecord& record, std::size_t of) {
     return std::to_string(record.received_count) + " of " + std::to_string(of) + " bytes, then " +
            in_short(record.ending);
 }
@@ -105,7 +105,7 @@ TEST_CASE("an upload that came before a reset is delivered before it") {
     client.reset();
 
     const Verdict reset = backend.saw_reset(1);
-    measured(in_short(backend.connection(1), 1 + upload.size()));
+    measured(told(backend.connection(1), 1 + upload.size()));
     REQUIRE(backend.saw_bytes(1, "x" + upload));
     REQUIRE(reset);
 }
@@ -164,7 +164,7 @@ TEST_CASE("an upload and a reset wait for a backend that reads late") {
     read = true;
 
     const Verdict reset = backend.saw_reset(1);
-    measured(in_short(backend.connection(1), 1 + upload.size()));
+    measured(told(backend.connection(1), 1 + upload.size()));
     REQUIRE(backend.saw_bytes(1, "x" + upload));
     REQUIRE(reset);
 }
@@ -265,7 +265,7 @@ TEST_CASE("8 MiB arrive from a client that has closed long ago") {
     client.close();
 
     const Verdict end = backend.saw_end_of_stream(1);
-    measured(in_short(backend.connection(1), size));
+    measured(told(backend.connection(1), size));
     REQUIRE(backend.saw_bytes(1, upload));
     REQUIRE(end);
 }

@@ -290,7 +290,7 @@ TEST_CASE("what a backend sent before it reset is not lost with the dial") {
     client_has_asked.take();
     const Received received = client.receive_until_end();
 
-    REQUIRE(same_bytes(answer, received.bytes));
+    REQUIRE(harness::same_bytes(answer, received.bytes));
     REQUIRE(received.ends_with_reset());
     REQUIRE(running.has_ended(End::backend_reset));
 }

@@ -68,7 +68,7 @@ What any_kind(Dice& dice) {
 }
 
 Settings make_settings(Dice& dice) {
-    constexpr std::array<const char*, 3> strategies{"round-robin", "least-connections", "power-of-two"};
+    constexpr std::array<std::string_view, 3> strategies{"round-robin", "least-connections", "power-of-two"};
     constexpr std::array<int, 5> buffers{0, 0, 0, 4096, 65536};
     Settings settings;
     settings.backends = 1 + dice.below(3);

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace histories {
@@ -90,7 +91,7 @@ inline Event terminate() {
 struct Settings {
     std::size_t backends = 1;
     unsigned threads = 1;
-    std::string strategy = "round-robin";
+    std::string_view strategy = "round-robin";
     int client_buffer = 0; ///< SO_SNDBUF and SO_RCVBUF of the clients; 0 = the system's
     int backend_buffer = 0; ///< likewise
     unsigned grace = 60'000; ///< LB_SHUTDOWN_GRACE_MS; 0 cuts at the first signal

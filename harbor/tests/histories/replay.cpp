@@ -155,7 +155,7 @@ public:
                                  {"LB_METRICS_ADDR", host_ + ":0"},
                                  {"LB_THREADS", std::to_string(settings.threads)},
                                  {"BACKENDS", list},
-                                 {"STRATEGY", settings.strategy},
+                                 {"STRATEGY", std::string(settings.strategy)},
                                  {"LB_DIAL_RETRIES", "5"},
                                  {"LB_DIAL_TIMEOUT_MS", "60000"},
                                  {"LB_BACKEND_COOLDOWN_MS", "20"},
@@ -223,6 +223,7 @@ private:
     bool frozen_ = false;
     bool terminated_ = false;
     bool cut_ = false;
+    bool ending_ = false; // whoever comes now only ends
     std::uint64_t connected_ = 0;
     std::unique_ptr<harness::Program> program_;
     harness::Endpoint metrics_;
@@ -426,6 +427,9 @@ void World::match(Conversation& talk, Incoming incoming) {
     }
     incoming->is(talk.number, Side::backend);
     talk.backend = std::move(incoming);
+    if (ending_) {
+        talk.backend->half_close();
+    }
 }
 
 void World::pump(Millis period) {
@@ -537,7 +541,8 @@ void World::check_gauge() {
     double least = 0;
     double most = 0;
     for (const Conversation& talk : talks_) {
-        if (!talk.opened || talk.refused || talk.over()) {
+        const bool perhaps_dialling = talk.left_early && !talk.backend;
+        if (!talk.opened || talk.refused || (talk.over() && !perhaps_dialling)) {
             continue;
         }
         const auto left = [](const Wire* wire, Wire::Left how) {
@@ -640,6 +645,7 @@ void World::conclude() {
     if (!terminated_) {
         check_gauge();
     }
+    ending_ = true;
     for (Conversation& talk : talks_) {
         for (Wire* wire : {talk.client.get(), talk.backend.get()}) {
             if (wire != nullptr) {
