@@ -302,6 +302,7 @@ void World::open(Conversation& talk, bool wait_for_dial) {
     }
     talk.opened = true;
     talk.late = terminated_;
+    talk.cut = cut_;
     talk.disturbed = !any_backend_listens();
     wait_for_dial = wait_for_dial && !frozen_ && !talk.late && !talk.disturbed;
     const int fd = connect_to(host_, program_->endpoint().port, settings_.client_buffer);
