@@ -156,7 +156,67 @@ std::string find_executable(const std::string& name) {
     return name;
 }
 
-#ifndef __linux__
+#ifdef __linux__
+// The process and those it has started from its main thread. A program may do its work in child processes, as
+// nginx does, and what they use is used by the program. Where the kernel does not tell (CONFIG_PROC_CHILDREN)
+// it is alone.
+std::vector<int> family(int pid) {
+    std::vector<int> members = {pid};
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        const std::string member = std::to_string(members[i]);
+        std::ifstream children("/proc/" + member + "/task/" + member + "/children");
+        for (int child = 0; children >> child;)
+            members.push_back(child);
+    }
+    return members;
+}
+
+// The three below: nothing if the process has ended.
+
+std::optional<Millis> cpu_time_of(int pid) {
+    clockid_t clock{};
+    timespec used{};
+    if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &used) != 0)
+        return std::nullopt;
+    return Millis{used.tv_sec * 1000 + used.tv_nsec / 1'000'000};
+}
+
+std::optional<std::uint64_t> resident_bytes_of(int pid) {
+    // smaps_rollup counts pages; statm is quicker but may lag by some hundred KiB, as the kernel batches its
+    // counters.
+    std::ifstream rollup("/proc/" + std::to_string(pid) + "/smaps_rollup");
+    for (std::string line; std::getline(rollup, line);)
+        if (line.starts_with("Rss:"))
+            return std::strtoull(line.c_str() + 4, nullptr, 10) * 1024;
+    std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
+    std::uint64_t pages = 0;
+    if (statm >> pages >> pages)
+        return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    return std::nullopt;
+}
+
+std::optional<std::size_t> open_descriptors_of(int pid) {
+    std::error_code error;
+    const std::filesystem::directory_iterator entries("/proc/" + std::to_string(pid) + "/fd", error);
+    if (error)
+        return std::nullopt;
+    return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+// The sum over the family; a member that has just ended counts for nothing. Throws Failure if the process
+// itself has ended.
+template<typename Amount>
+Amount sum_of(std::optional<Amount> (*amount_of)(int), int pid, const std::string& what) {
+    Amount sum{};
+    for (const int member : family(pid)) {
+        const auto amount = amount_of(member);
+        if (!amount && member == pid)
+            throw Failure(what + " cannot be told: has it ended?");
+        sum += amount.value_or(Amount{});
+    }
+    return sum;
+}
+#else
 std::string ps(int pid, const std::string& column) {
     const std::string command = "ps -o " + column + "= -p " + std::to_string(pid);
     std::string text;
@@ -512,11 +572,7 @@ std::optional<std::string> Process::sanitizer_report() const {
 
 Millis Process::cpu_time() const {
 #ifdef __linux__
-    clockid_t clock{};
-    timespec used{};
-    if (::clock_getcpuclockid(pid(), &clock) != 0 || ::clock_gettime(clock, &used) != 0)
-        throw Failure("the processor time of " + name() + " cannot be read: has it ended?");
-    return Millis{used.tv_sec * 1000 + used.tv_nsec / 1'000'000};
+    return sum_of(cpu_time_of, pid(), "the processor time of " + name());
 #else
     // `[dd-]hh:mm:ss.cc` or `mm:ss.cc`
     double seconds = 0;
@@ -531,17 +587,7 @@ Millis Process::cpu_time() const {
 
 std::uint64_t Process::resident_bytes() const {
 #ifdef __linux__
-    // smaps_rollup counts pages; statm is quicker but may lag by some hundred KiB, as the kernel batches its
-    // counters.
-    std::ifstream rollup("/proc/" + std::to_string(pid()) + "/smaps_rollup");
-    for (std::string line; std::getline(rollup, line);)
-        if (line.starts_with("Rss:"))
-            return std::strtoull(line.c_str() + 4, nullptr, 10) * 1024;
-    std::ifstream statm("/proc/" + std::to_string(pid()) + "/statm");
-    std::uint64_t pages = 0;
-    if (statm >> pages >> pages)
-        return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    throw Failure("the memory of " + name() + " cannot be read: has it ended?");
+    return sum_of(resident_bytes_of, pid(), "the memory of " + name());
 #else
     return std::strtoull(ps(pid(), "rss").c_str(), nullptr, 10) * 1024;
 #endif
@@ -549,11 +595,7 @@ std::uint64_t Process::resident_bytes() const {
 
 std::size_t Process::open_descriptors() const {
 #ifdef __linux__
-    std::error_code error;
-    const std::filesystem::directory_iterator entries("/proc/" + std::to_string(pid()) + "/fd", error);
-    if (error)
-        throw Failure("the descriptors of " + name() + " cannot be counted: has it ended?");
-    return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+    return sum_of(open_descriptors_of, pid(), "the number of descriptors of " + name());
 #else
     const std::string command = "lsof -w -a -d 0-99999 -p " + std::to_string(pid()) + " | tail -n +2 | wc -l";
     char text[64] = {};

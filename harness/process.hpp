@@ -101,6 +101,7 @@ public:
     /// The report of a sanitizer in the log, if there is one.
     std::optional<std::string> sanitizer_report() const;
 
+    // On Linux these count the processes it has started along with it.
     /// Processor time used so far, user and system.
     Millis cpu_time() const;
     /// Resident memory now, in bytes.

@@ -134,6 +134,17 @@ TEST_CASE("a process is measured") {
     REQUIRE_FALSE(process.try_wait_for_exit(Millis{20}).has_value());
 }
 
+#ifdef __linux__
+TEST_CASE("what a process has started is measured along with it") {
+    Process process(shell("trap 'kill $!' TERM; sleep 100 & echo up; wait"));
+    process.wait_for_line("up");
+    // Three of the shell, three of sleep.
+    REQUIRE(eventually([&] { return process.open_descriptors() == 6; }, "six descriptors"));
+    process.send_signal(SIGTERM);
+    process.wait_for_exit();
+}
+#endif
+
 TEST_CASE("an unnoticed death and a sanitizer report are complaints") {
     {
         Process process(shell("exit 7"));

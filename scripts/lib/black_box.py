@@ -39,15 +39,15 @@ def list_cases(executable):
     return names
 
 
-def run_case(executable, case, program=None, patience=None, limit=180):
+def run_case(executable, case, program=None, patience=None, limit=180, environment=(), prefix=()):
     """Runs one case, for black-box tests against the program; returns how it ended and what it printed."""
-    environment = dict(os.environ)
+    environment = {**os.environ, **dict(environment)}
     if program is not None:
         environment["HARBOR_UNDER_TEST"] = str(program)
     if patience is not None:
         environment["HARBOR_PATIENCE"] = str(patience)
     # A session of its own, so that what a hanging test has started can be ended with it.
-    with subprocess.Popen([executable, case], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    with subprocess.Popen([*prefix, executable, case], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True) as process:
         try:
             output, _ = process.communicate(timeout=limit)
@@ -116,7 +116,7 @@ def check_flakes(arguments):
     try:
         for run in range(1, runs + 1):
             start = time.monotonic()
-            outcomes = Pool(arguments.jobs).run(work, f"run {run} of {runs}")
+            outcomes = Pool(arguments.jobs or 4).run(work, f"run {run} of {runs}")
             bad = [outcome for outcome in outcomes if outcome.how != PASSED]
             for outcome in bad:
                 failures[outcome.case] += 1

@@ -34,7 +34,7 @@ def check_gates(arguments):
     numbers = list(project.chapters())
     seconds = project.build()
     project.say(f"gates: built in {seconds:.0f} s")
-    pool = Pool(arguments.jobs)
+    pool = Pool(arguments.jobs or 4)
     holes = black_box_matrix(numbers, pool) + unit_matrix(numbers, pool) + sizes(numbers)
     for hole in holes:
         project.say(f"HOLE: {hole}")

@@ -22,11 +22,11 @@ using namespace harness;
 
 namespace {
 
+// No more than an exchange: whether connections end as they should is asked in black_box_half_close.cpp.
 Verdict serves(const Program& harbor) {
     Client client = harbor.connect();
     client.send("hello");
-    client.half_close();
-    return client.receive_until_end().is_exactly("hello");
+    return same_bytes("hello", client.receive(5));
 }
 
 bool machine_has_ipv6_loopback() {

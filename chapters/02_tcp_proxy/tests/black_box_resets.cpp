@@ -175,6 +175,5 @@ TEST_CASE("a reset of one connection leaves the others alone") {
     REQUIRE(unlucky.receive_until_end().ending != Ending::silence);
 
     bystander.send("after");
-    bystander.half_close();
-    REQUIRE(bystander.receive_until_end().is_exactly("after"));
+    REQUIRE(same_bytes("after", bystander.receive(5)));
 }

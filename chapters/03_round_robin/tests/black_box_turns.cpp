@@ -54,11 +54,29 @@ std::vector<std::string> who_greets(const Endpoint& endpoint, std::size_t count)
     return names;
 }
 
+/// An odd number of names in an order that a pool which sorts its backends does not keep, whatever ports the
+/// system has given them: every second one, going round twice. Two are always in order.
+std::vector<std::string> unsorted(std::vector<std::string> names, const EchoServers& servers) {
+    std::sort(names.begin(), names.end(),
+              [&](const auto& a, const auto& b) { return servers.address(a) < servers.address(b); });
+    std::vector<std::string> order;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        order.push_back(names[names.size() == 2 ? i : 2 * i % names.size()]);
+    }
+    return order;
+}
+
 /// Ten rounds over echo servers of these names.
-void require_exact_turns(const std::vector<std::string>& order) {
+void require_exact_turns(const std::vector<std::string>& names) {
     constexpr int rounds = 10;
-    EchoServers servers(order);
-    Program harbor({{"BACKENDS", servers.addresses()}});
+    EchoServers servers(names);
+    const std::vector<std::string> order = unsorted(names, servers);
+    std::string list;
+    for (const std::string& name : order) {
+        list += (list.empty() ? "" : ",") + servers.address(name);
+    }
+    INFO("BACKENDS was " << list << ", with the names " << joined(order));
+    Program harbor({{"BACKENDS", list}});
 
     const std::vector<std::string> came = who_greets(harbor.endpoint(), rounds * order.size());
 
@@ -75,7 +93,7 @@ constexpr std::string_view did =
     "they were served";
 constexpr std::string_view cause =
     "the choice is random, or the turn is taken modulo the wrong number, or counted "
-    "separately by each thread";
+    "separately by each thread, or the pool keeps the backends in another order than the list";
 
 } // namespace
 
@@ -86,13 +104,12 @@ TEST_CASE("two backends are taken in turn and share exactly") {
 
 TEST_CASE("three backends are taken in turn and share exactly") {
     INFO(lesson(did, cause, "chapter 03, Taking turns"));
-    // The order of the list, which is neither that of the names nor of the ports.
-    require_exact_turns({"B", "C", "A"});
+    require_exact_turns({"A", "B", "C"});
 }
 
 TEST_CASE("five backends are taken in turn and share exactly") {
     INFO(lesson(did, cause, "chapter 03, Taking turns"));
-    require_exact_turns({"E", "A", "D", "B", "C"});
+    require_exact_turns({"A", "B", "C", "D", "E"});
 }
 
 TEST_CASE("a connection stays with its backend while the turns go on") {

@@ -1,0 +1,330 @@
+#!/usr/bin/env python3
+"""Chapter 04 in Python: a load balancer that can be told how to choose.
+
+It is ch03.py and one idea more: a strategy is a class with one method, `pick`, and the pool takes any. Where the C++ has a
+lease, an object whose destructor counts the connection out again, Python has a `with` block around the session: it is left
+in every way in which a connection can end.
+
+    HARBOR_UNDER_TEST=harness/reference/ch04.py build/release/chapters/04_strategies/ch04_tests
+
+Exits with 2 when its environment makes no sense, and with 1 when it cannot listen.
+"""
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import struct
+import sys
+from typing import NamedTuple
+
+
+# ---------------------------------------------------------------------------------------------------- configuration
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. The text names the variable, its value and the form expected."""
+
+
+class Address(NamedTuple):
+    """A host and a port as they were written. An empty host means every address of this machine."""
+
+    host: str
+    port: int
+
+    def __str__(self):
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def reject(name, value, expected):
+    raise ConfigError(f"{name}='{value}' is not valid: expected {expected}")
+
+
+def number(text, lowest, highest):
+    """All of `text` as a number from `lowest` to `highest`, or None. int() alone would take ' 1', '1_0' and '١' too."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        return None
+    value = int(text)
+    return value if lowest <= value <= highest else None
+
+
+def parse_address(text, lowest_port):
+    """Splits `host:port` or `[v6]:port`; None if it is neither.
+
+    The last colon separates, so `::1:9001` could be meant in two ways: that is what the brackets are for.
+    """
+    host, colon, port_text = text.rpartition(":")
+    port = number(port_text, lowest_port, 65535)
+    if not colon or port is None:
+        return None
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        return None
+    if any(character in " \t[]," for character in host):
+        return None
+    return Address(host, port)
+
+
+DEV_SEED = "127.0.0.1:9001,127.0.0.1:9002"
+
+
+class Config(NamedTuple):
+    listen: Address
+    backends: list[Address]
+    dev_seed: bool  # BACKENDS was not set, and LB_ALLOW_DEV_SEED=1 filled it in
+    threads: int  # judged, and otherwise not used: Python runs one thread at a time
+    strategy: str
+
+
+def read_backends(text):
+    backends = []
+    for entry in text.split(","):
+        address = parse_address(entry, 1)
+        if address is None or not address.host:
+            reject("BACKENDS", text, "host:port[,host:port...], each with a port from 1 to 65535; "
+                                     f"the entry '{entry}' is not one")
+        if address in backends:
+            reject("BACKENDS", text, f"each backend once; '{entry}' is there twice")
+        backends.append(address)
+    return backends
+
+
+def read_number(environment, name, fallback, lowest, highest):
+    text = environment.get(name)
+    if text is None:
+        return fallback
+    value = number(text, lowest, highest)
+    if value is None:
+        reject(name, text, f"a whole number from {lowest} to {highest}")
+    return value
+
+
+def read_flag(environment, name, fallback):
+    text = environment.get(name)
+    if text is None:
+        return fallback
+    if text not in ("1", "0", "true", "false"):
+        reject(name, text, "1, 0, true or false")
+    return text in ("1", "true")
+
+
+def read_config(environment):
+    """Reads and judges everything before anything is bound. There are defaults for absent values, never for bad ones."""
+    listen_text = environment.get("LB_ADDR", ":9090")
+    listen = parse_address(listen_text, 0)
+    if listen is None:
+        reject("LB_ADDR", listen_text, "host:port or :port, with a port from 0 to 65535 (0 takes any free one)")
+
+    dev_seed = read_flag(environment, "LB_ALLOW_DEV_SEED", False)
+    backends_text = environment.get("BACKENDS")
+    if backends_text is None and not dev_seed:
+        raise ConfigError("BACKENDS is not set: expected host:port[,host:port...], "
+                          f"or LB_ALLOW_DEV_SEED=1 to try the balancer out with {DEV_SEED}")
+    strategy = environment.get("STRATEGY", "round-robin")
+    if strategy not in STRATEGIES:
+        reject("STRATEGY", strategy, "round-robin, least-connections or power-of-two")
+    return Config(
+        listen=listen,
+        backends=read_backends(DEV_SEED if backends_text is None else backends_text),
+        dev_seed=backends_text is None,
+        threads=read_number(environment, "LB_THREADS", os.cpu_count() or 1, 1, 1024),
+        strategy=strategy,
+    )
+
+
+def resolve(address, variable):
+    """What an address stands for: (family, socket address) pairs in the order to try them. Blocks while DNS is asked."""
+    try:
+        found = socket.getaddrinfo(address.host or "0.0.0.0", address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that Python itself refuses, such as `no..such`
+        raise ConfigError(f"{variable}: '{address}' does not resolve: {error}") from error
+    return [(family, socket_address) for family, _, _, _, socket_address in found]
+
+
+# ---------------------------------------------------------------------------------------------------------- the pool
+
+
+class Backend:
+    """A server that clients are sent to."""
+
+    def __init__(self, address):
+        self.name = str(address)
+        self.endpoints = resolve(address, "BACKENDS")
+        self.in_flight = 0  # connections to this backend that are dialling or open
+
+    @contextlib.contextmanager
+    def lease(self):
+        """Counts one connection for as long as the `with` block lasts."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+
+class RoundRobin:
+    """Every candidate in turn. No lock: between two awaits nothing else runs."""
+
+    def __init__(self):
+        self.turn = -1
+
+    def pick(self, candidates):
+        self.turn += 1
+        return candidates[self.turn % len(candidates)]
+
+
+class LeastConnections:
+    """One of those with the fewest connections; ties, which are the normal case in light traffic, are shared in turn."""
+
+    def __init__(self):
+        self.ties = RoundRobin()
+
+    def pick(self, candidates):
+        fewest = min(backend.in_flight for backend in candidates)
+        return self.ties.pick([backend for backend in candidates if backend.in_flight == fewest])
+
+
+class PowerOfTwo:
+    """Of two different ones, drawn at random, the one with fewer connections."""
+
+    def pick(self, candidates):
+        drawn = random.sample(candidates, min(2, len(candidates)))
+        return min(drawn, key=lambda backend: backend.in_flight)
+
+
+STRATEGIES = {
+    **dict.fromkeys(["round-robin", "rr", "roundrobin"], RoundRobin),
+    **dict.fromkeys(["least-connections", "least", "leastconn", "least-requests", "leastrequests", "lc"], LeastConnections),
+    **dict.fromkeys(["power-of-two", "p2c"], PowerOfTwo),
+}
+
+
+class Pool:
+    """A fixed set of backends that hands them out as its strategy decides."""
+
+    def __init__(self, addresses, strategy):
+        self.backends = [Backend(address) for address in addresses]
+        self.strategy = strategy
+
+    def pick(self):
+        return self.strategy.pick(self.backends)
+
+
+# -------------------------------------------------------------------------------------------------- one connection
+
+BUFFER_SIZE = 64 * 1024
+
+
+def reset(connection):
+    """Closes the socket so that its peer sees a reset, and drops what was not sent yet."""
+    with contextlib.suppress(OSError):
+        # To linger for zero seconds means: do not send what is left, do not say goodbye (man 7 socket, SO_LINGER).
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+async def relay(source, sink):
+    """Passes every byte from `source` to `sink`, and then the end of the stream as a half-close. Raises OSError.
+
+    One buffer holds everything that was read and not yet written: nothing more is read until sock_sendall() is through,
+    so a slow reader slows its sender down, through TCP's own flow control.
+    """
+    loop = asyncio.get_running_loop()
+    buffer = memoryview(bytearray(BUFFER_SIZE))
+    while received := await loop.sock_recv_into(source, buffer):
+        await loop.sock_sendall(sink, buffer[:received])
+        # An `await` that has nothing to wait for goes straight on: two fast peers would keep all others waiting.
+        await asyncio.sleep(0)
+    # The last byte is written: pass on the end, and only that. The other direction is not over. A peer that is gone
+    # already (hence the suppress) shows in that direction, or does not matter any more.
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+async def dial(endpoints):
+    """A connection to the first of the addresses that answers, or None."""
+    for family, address in endpoints:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as unless_it_works:
+            upstream = unless_it_works.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            upstream.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(upstream, address)
+            unless_it_works.pop_all()  # it does: from here on whoever asked for it closes it
+            return upstream
+    return None
+
+
+async def serve(client, pool):
+    """One client, from its connection to its end. Owns both sockets: `with` closes them, whatever happens."""
+    chosen = pool.pick()
+    with client, chosen.lease():
+        # Dial at once, without waiting for the client's first byte: in many protocols the server speaks first. Bytes
+        # that the client sends meanwhile wait in the kernel.
+        upstream = await dial(chosen.endpoints)
+        if upstream is None:
+            return
+        with upstream:
+            try:
+                # Ends when both directions have ended; if one fails, the other is cancelled first.
+                async with asyncio.TaskGroup() as directions:
+                    directions.create_task(relay(client, upstream))
+                    directions.create_task(relay(upstream, client))
+            except* OSError:
+                # A reset, a broken pipe, a timeout of TCP itself: bytes may be missing. If we ended the streams politely
+                # now, half an answer would look like a whole one.
+                reset(client)
+                reset(upstream)
+
+
+# ------------------------------------------------------------------------------------------------------ the listener
+
+
+def listen_on(family, address):
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Without this a restarted server could not bind its port while connections of its predecessor sit in TIME_WAIT.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(socket.SOMAXCONN)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {Address(*address[:2])}: {error.strerror}") from error
+    return listener
+
+
+async def accept_clients(listener, pool):
+    loop = asyncio.get_running_loop()
+    sessions = set()  # the event loop itself keeps only weak references: a task that nobody holds may vanish half-way
+    while True:
+        try:
+            client, _ = await loop.sock_accept(listener)
+        except OSError:
+            await asyncio.sleep(0)  # one client less; that this loop can spin is the subject of chapter 05
+            continue
+        session = loop.create_task(serve(client, pool))
+        sessions.add(session)
+        session.add_done_callback(sessions.discard)
+
+
+def main():
+    try:
+        config = read_config(os.environ)
+        if config.dev_seed:
+            print("warning: BACKENDS is not set, and LB_ALLOW_DEV_SEED=1: using the development backends", file=sys.stderr)
+        pool = Pool(config.backends, STRATEGIES[config.strategy]())
+        listener = listen_on(*resolve(config.listen, "LB_ADDR")[0])
+    except ConfigError as error:
+        print(f"harbor: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"harbor: {error.strerror}", file=sys.stderr)
+        return 1
+    print(f"listening on {Address(*listener.getsockname()[:2])}", file=sys.stderr, flush=True)
+    # One thread runs everything, and switches from one task to another only where an `await` has to wait.
+    asyncio.run(accept_clients(listener, pool))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
