@@ -1,5 +1,7 @@
 #include "conformance.hpp"
 
+#include <harness/program.hpp>
+
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
@@ -14,10 +16,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <sstream>
 #include <system_error>
-#include <vector>
 
 namespace conformance {
 
@@ -43,12 +43,6 @@ void write_file(const std::string& path, const std::string& text) {
     }
 }
 
-std::size_t descriptors_of(const std::string& pid) {
-    std::error_code error;
-    const fs::directory_iterator open("/proc/" + pid + "/fd", error);
-    return error ? 0 : static_cast<std::size_t>(std::distance(begin(open), end(open)));
-}
-
 } // namespace
 
 void measured(std::string_view what) {
@@ -70,16 +64,6 @@ std::string in_short(Ending ending) {
 std::string in_short(const harness::Received& received, std::size_t of) {
     return std::to_string(received.bytes.size()) + " of " + std::to_string(of) + " bytes, then " +
            in_short(received.ending);
-}
-
-std::size_t descriptors_of_all(const harness::Program& program) {
-    const std::string pid = std::to_string(program.process().pid());
-    std::size_t sum = descriptors_of(pid);
-    std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
-    for (std::string child; children >> child;) {
-        sum += descriptors_of(child);
-    }
-    return sum;
 }
 
 OwnNetwork::OwnNetwork() : before_(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {

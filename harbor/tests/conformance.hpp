@@ -6,7 +6,6 @@
 /// has to show is asked for where it is the subject.
 #pragma once
 
-#include <harness/program.hpp>
 #include <harness/socket.hpp>
 
 #include <cstddef>
@@ -23,9 +22,6 @@ void measured(std::string_view what);
 /// `1000 of 8192 bytes, then FIN`
 std::string in_short(const harness::Received& received, std::size_t of);
 std::string in_short(harness::Ending ending);
-
-/// Open descriptors of the program and of its children: nginx serves in one of those.
-std::size_t descriptors_of_all(const harness::Program& program);
 
 /// A network that belongs to the calling thread, and to the threads and processes that it starts from now on:
 /// loopback only, and all its limits as the system sets them at the start. Ends with the object. Linux, and

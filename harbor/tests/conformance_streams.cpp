@@ -36,7 +36,7 @@ std::string told(const ConnectionRecord& record, std::size_t of) {
 Verdict descriptors_return(const Program& program, std::size_t before) {
     return eventually(
         [&] {
-            const std::size_t now = conformance::descriptors_of_all(program);
+            const std::size_t now = program.process().open_descriptors();
             return Verdict{now <= before,
                            std::to_string(now) + " descriptors are open, to be " + std::to_string(before)};
         },
@@ -225,7 +225,7 @@ TEST_CASE("a reset after a clean end is noticed although nobody sends any more")
         peer.reset();
     });
     const Program harbor({{"BACKENDS", backend.address()}, {"LB_IO_TIMEOUT_MS", "0"}});
-    const std::size_t before = conformance::descriptors_of_all(harbor);
+    const std::size_t before = harbor.process().open_descriptors();
 
     Client client = harbor.connect();
     client.send("x");
@@ -278,11 +278,11 @@ TEST_CASE("a client that leaves during the dial ends the dial") {
                 "harbor, dial.cpp"));
     const Blackhole backend;
     const Program harbor({{"BACKENDS", backend.address()}, {"LB_DIAL_TIMEOUT_MS", "60000"}});
-    const std::size_t before = conformance::descriptors_of_all(harbor);
+    const std::size_t before = harbor.process().open_descriptors();
 
     Client client = harbor.connect();
-    REQUIRE(eventually([&] { return conformance::descriptors_of_all(harbor) >= before + 2; },
-                       "the dial to begin"));
+    REQUIRE(
+        eventually([&] { return harbor.process().open_descriptors() >= before + 2; }, "the dial to begin"));
     client.reset();
 
     const Verdict closed = descriptors_return(harbor, before);

@@ -212,7 +212,7 @@ def run(arguments, names):
                                           environment={"HARBOR_DRAIN_SIGNAL": signal})
 
     # Harbor's own cases first: its failures are what one waits for.
-    outcomes = black_box.Pool(max(arguments.jobs, 12)).run(
+    outcomes = black_box.Pool(arguments.jobs or 16).run(
         [(name, case, name, one(name, place, title)) for name, case, place, title in work], "conformance")
     return {(outcome.number, outcome.case): outcome for outcome in outcomes}
 
