@@ -25,7 +25,7 @@ public:
         if (in(8)) {
             return 65536 * (1 + below(4)); // the relay's own buffer, exactly
         }
-        const std::uint64_t bits = below(22); // up to 2 MiB
+        const std::uint64_t bits = below(20); // up to 1 MiB
         return 1 + below(std::uint64_t{2} << bits);
     }
 
@@ -132,7 +132,7 @@ History make_history(std::uint64_t seed) {
     const bool patient = dice.in(2); // some histories leave time between their events, others none
     const std::size_t terminated_at = dice.in(2) ? length / 2 + dice.below(length) : 2 * length;
     std::size_t opened = 0;
-    std::uint64_t budget = 8 << 20; // bytes: a history is to be short in time as well
+    std::uint64_t budget = 4 << 20; // bytes: a history is to be short in time as well
 
     const auto add = [&](Event event) {
         history.events.push_back(event);

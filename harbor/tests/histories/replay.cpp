@@ -19,6 +19,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -175,6 +176,8 @@ public:
     /// checked.
     void conclude();
     std::string log() const { return program_->process().log(); }
+    /// How the program has ended, if nobody had asked it to.
+    std::string premature_end();
 
 private:
     // What can happen.
@@ -355,14 +358,19 @@ void World::backend_down(Listener& backend) {
 }
 
 void World::terminate() {
-    cut_ = cut_ || terminated_ || settings_.grace == 0;
+    if (cut_) {
+        return;
+    }
+    // Another signal the second time: of two SIGTERM that are both still waiting only one is delivered.
+    const int signal = terminated_ ? SIGINT : SIGTERM;
+    cut_ = terminated_ || settings_.grace == 0;
     terminated_ = true;
     for (Conversation& talk : talks_) {
         if (talk.opened && cut_ && !talk.over()) {
             talk.cut = true;
         }
     }
-    program_->process().send_signal(SIGTERM);
+    program_->process().send_signal(signal);
 }
 
 void World::freeze() {
@@ -672,6 +680,17 @@ void World::conclude() {
     }
 }
 
+std::string World::premature_end() {
+    thaw();
+    const auto exit = terminated_ ? std::nullopt : program_->process().try_wait_for_exit(Millis{0});
+    if (!exit) {
+        return "";
+    }
+    std::ostringstream text;
+    text << "\nand the program has ended: " << *exit;
+    return text.str();
+}
+
 } // namespace
 
 std::optional<std::string> replay(const History& history, const Replay& how) {
@@ -685,6 +704,7 @@ std::optional<std::string> replay(const History& history, const Replay& how) {
         return std::nullopt;
     } catch (const std::exception& difference) {
         std::string text = difference.what();
+        text += world ? world->premature_end() : "";
         if (how.keep_log && world) {
             text += "\nits log:\n" + world->log();
         }

@@ -78,17 +78,21 @@ void set_buffers(int fd, int bytes) {
     }
 }
 
+/// -1 when somebody else has the port.
 int bind_to(const std::string& host, std::uint16_t port) {
     const int fd = make_socket(SOCK_NONBLOCK);
     const int on = 1;
     // Two sockets of ours may then have the port, as long as only one of them listens.
     ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     const sockaddr_in address = address_of(host, port);
-    if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0) {
-        ::close(fd);
+    if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+        return fd;
+    }
+    ::close(fd);
+    if (errno != EADDRINUSE) {
         fail("bind");
     }
-    return fd;
+    return -1;
 }
 
 } // namespace
@@ -205,13 +209,22 @@ void Wire::read() {
     }
 }
 
-Listener::Listener(const std::string& host, int buffer)
-    : host_(host), buffer_(buffer), reserved_(bind_to(host, 0)) {
-    sockaddr_in address{};
-    socklen_t length = sizeof address;
-    ::getsockname(reserved_, reinterpret_cast<sockaddr*>(&address), &length);
-    port_ = ntohs(address.sin_port);
-    start();
+Listener::Listener(const std::string& host, int buffer) : host_(host), buffer_(buffer) {
+    // A listener of another program on all addresses may have the port that is free on ours.
+    for (int attempt = 0; attempt < 20 && !listening(); ++attempt) {
+        if (reserved_ >= 0) {
+            ::close(reserved_);
+        }
+        reserved_ = bind_to(host_, 0);
+        sockaddr_in address{};
+        socklen_t length = sizeof address;
+        ::getsockname(reserved_, reinterpret_cast<sockaddr*>(&address), &length);
+        port_ = ntohs(address.sin_port);
+        start();
+    }
+    if (!listening()) {
+        fail("bind");
+    }
 }
 
 Listener::~Listener() {
@@ -226,9 +239,12 @@ std::string Listener::address() const {
 void Listener::start() {
     if (!listening()) {
         fd_ = bind_to(host_, port_);
+        if (!listening()) {
+            return;
+        }
         set_buffers(fd_, buffer_);
         if (::listen(fd_, 1024) < 0) {
-            fail("listen");
+            stop();
         }
     }
 }

@@ -90,6 +90,7 @@ public:
     ~Listener();
 
     std::string address() const;
+    /// Listens, unless somebody else has taken the port meanwhile: then it stays as it is.
     void start();
     void stop();
     bool listening() const { return fd_ >= 0; }
