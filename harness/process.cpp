@@ -313,6 +313,7 @@ public:
     bool output_complete = false;
     std::optional<int> wait_status;
     int last_signal_sent = 0;
+    int terminate_by = 0;
     bool end_was_asked_for = false; // the test has seen how it ended
     std::thread reader;
     int stop_writer = -1;
@@ -322,6 +323,7 @@ Process::Child::Child(std::vector<std::string> argv, const Options& options) {
     if (argv.empty())
         throw Failure("there is no program to start");
     name = options.name.empty() ? std::filesystem::path(argv[0]).filename().string() : options.name;
+    terminate_by = options.terminate_by;
     argv[0] = find_executable(argv[0]);
 
     Plan plan;
@@ -516,6 +518,8 @@ void Process::send_signal(int signal) {
     const std::lock_guard lock(child_->mutex);
     if (child_->look())
         return;
+    if (signal == SIGTERM && child_->terminate_by != 0)
+        signal = child_->terminate_by;
     record(name(), "signal", {{"pid", child_->pid}, {"signal", signal_name(signal)}});
     ::kill(child_->pid, signal);
     child_->last_signal_sent = signal;

@@ -61,6 +61,7 @@ public:
         Environment environment = {};
         std::optional<unsigned> descriptor_limit = {}; ///< RLIMIT_NOFILE, soft and hard
         std::string name = {}; ///< for messages; the file name if empty
+        int terminate_by = 0; ///< what it is sent where SIGTERM is meant; 0 = SIGTERM
     };
 
     /// Starts `argv[0]`, a path or a name in PATH. Besides `environment` it gets PATH, HOME, TMPDIR,

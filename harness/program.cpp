@@ -73,6 +73,10 @@ Program::Program(const Environment& environment, const Options& options)
     start.environment = with_defaults(environment);
     start.descriptor_limit = options.descriptor_limit;
     start.name = options.name;
+    // Other balancers have other signals for a drain: nginx takes SIGQUIT, HAProxy SIGUSR1, and SIGTERM for a
+    // cut.
+    if (const char* other = std::getenv("HARBOR_DRAIN_SIGNAL"); other != nullptr)
+        start.terminate_by = std::atoi(other);
     process_ = std::make_unique<Process>(
         std::vector{options.path.empty() ? program_under_test() : options.path}, start);
     try {

@@ -7,6 +7,9 @@
 /// Which program: the executable named by HARBOR_UNDER_TEST, so that the same tests judge a learner's program
 /// in whatever language, or else the one the test executable was built with.
 ///
+/// With a number in HARBOR_DRAIN_SIGNAL the program is sent that signal where a test sends SIGTERM: a
+/// balancer that keeps the contract but for the name of the signal can then be judged all the same.
+///
 /// Threads: as Process.
 #pragma once
 

@@ -294,6 +294,38 @@ TEST_CASE("what a backend sends and resets before the dial is looked at is deliv
     REQUIRE(running.metrics().dial_failures.value() == 0);
 }
 
+TEST_CASE("what a backend sent before it reset is not lost with the dial") {
+    // It has accepted, answered and reset before the worker looks at the dial, and the client has sent a
+    // question meanwhile, which meets the broken connection first.
+    const std::string answer = make_bytes(10'000);
+    Step backend_is_gone;
+    Step client_has_asked;
+    const Backend backend([&](Peer& peer) {
+        peer.send(answer);
+        peer.wait_until_delivered();
+        peer.reset();
+        backend_is_gone.take();
+    });
+    RunningWorker running(in_front_of(backend));
+    running.faults().set([&, dialled = false](const Attempt& attempt) mutable -> Fate {
+        dialled = dialled || attempt.call == Call::connect;
+        if (dialled && attempt.call == Call::epoll_wait) {
+            backend_is_gone.wait();
+            client_has_asked.wait();
+        }
+        return {};
+    });
+
+    Client client(running.endpoint());
+    client.send("question");
+    client_has_asked.take();
+    const Received received = client.receive_until_end();
+
+    REQUIRE(harness::same_bytes(answer, received.bytes));
+    REQUIRE(received.ends_with_reset());
+    REQUIRE(running.has_ended(End::backend_reset));
+}
+
 TEST_CASE("an answer that was whole stays whole when its sender is then written to") {
     // The backend answers and closes. The client has not heard of it yet and goes on sending, to which the
     // backend's kernel answers with a reset. The end of the answer had come before it, so the answer is

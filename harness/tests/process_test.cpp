@@ -90,6 +90,15 @@ TEST_CASE("a process is told a signal") {
     process.send_signal(SIGTERM); // it has ended: nothing happens
 }
 
+TEST_CASE("a process may have another signal for its end") {
+    Process::Options options;
+    options.terminate_by = SIGUSR1;
+    Process process(shell("trap 'exit 7' USR1; echo ready; while :; do sleep 0.01; done"), options);
+    process.wait_for_line("ready");
+    process.send_signal(SIGTERM);
+    REQUIRE(process.wait_for_exit().exited_with(7));
+}
+
 TEST_CASE("a death by signal is named") {
     Process process(shell("kill -SEGV $$"));
     const Exit exit = process.wait_for_exit();
