@@ -12,6 +12,7 @@
 
 #include <harness/backend.hpp>
 #include <harness/catch.hpp>
+#include <harness/deadline.hpp>
 #include <harness/echo_servers.hpp>
 #include <harness/program.hpp>
 
@@ -149,6 +150,10 @@ TEST_CASE("a shortage of descriptors passes and puts no backend aside") {
         for (Client& client : clients.beyond) {
             REQUIRE(is_not_forgotten(client));
         }
+        // Those who have left are gone when the balancer has closed both ends of theirs.
+        const std::size_t of_those_who_stay = 2 * (clients.served.size() + clients.beyond.size());
+        REQUIRE(eventually([&] { return harbor.process().open_descriptors() <= at_rest + of_those_who_stay; },
+                           "the descriptors of those who have left to be free again"));
         REQUIRE(describe(shares(harbor.endpoint(), 4)) == "2 x A, 2 x B");
         REQUIRE(all_go_on(clients.served));
     }
