@@ -45,9 +45,10 @@ def list_cases(executable):
     return names
 
 
-def run_case(executable, case, program=None, patience=None, limit=180):
-    """Runs one case, for black-box tests against the program; returns how it ended and what it printed."""
-    environment = dict(os.environ)
+def run_case(executable, case, program=None, patience=None, limit=180, variables=None):
+    """Runs one case, for black-box tests against the program, with more variables in its environment if there are any;
+    returns how it ended and what it printed."""
+    environment = {**os.environ, **(variables or {})}
     if program is not None:
         environment["HARBOR_UNDER_TEST"] = str(program)
     if patience is not None:

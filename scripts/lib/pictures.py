@@ -8,7 +8,6 @@ docs/pictures/NAME.svg is drawn from that file and from nothing else.
 """
 import difflib
 import json
-import os
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -56,16 +55,12 @@ PICTURES = (
 )
 
 
-def record(picture, executable, folder):
-    """Plays a scenario and returns the file of what happened."""
-    environment = {"HARBOR_TRACE": str(folder), "HARBOR_TRACE_KEEP": "1"}
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    try:
-        how, output = black_box.run_case(executable, picture.name, project.program_of(picture.chapter))
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+def record(picture, build_folder, folder):
+    """Plays a scenario with the program in `build_folder` and returns the file of what happened, which is in `folder`."""
+    executable = Path(build_folder) / "harness" / "harness_pictures"
+    program = Path(build_folder) / "chapters" / project.chapters()[picture.chapter].name / "harbor"
+    how, output = black_box.run_case(executable, picture.name, program,
+                                     variables={"HARBOR_TRACE": str(folder), "HARBOR_TRACE_KEEP": "1"})
     files = list(Path(folder).glob(f"*.{picture.name}.*.jsonl"))
     if how != black_box.PASSED or len(files) != 1:
         raise project.Stop(f"{output}\nthe scenario {picture.name} {how} with the program of chapter {picture.chapter}")
@@ -178,19 +173,12 @@ def draw(lines, name):
     return sequence.svg(story.tell([json.loads(line) for line in lines.splitlines()]), name)
 
 
-def make(picture, executable):
+def make(picture, build_folder):
     """Plays a scenario; returns the contents of its two files."""
     with tempfile.TemporaryDirectory(prefix="harbor-pictures-") as folder:
-        events = story.read(record(picture, executable, folder))
+        events = story.read(record(picture, build_folder, folder))
     lines = as_lines(normalised(events, picture))
     return lines, draw(lines, picture.name)
-
-
-def make_all(build_folder):
-    """Plays all scenarios with the programs in this build folder, which must be there. Yields each picture and the
-    contents of its files."""
-    for picture in PICTURES:
-        yield picture, *make(picture, Path(build_folder) / "harness" / "harness_pictures")
 
 
 def build():
@@ -204,7 +192,8 @@ def record_all(build_dir=None):
     build_dir = build_dir or build()
     FOLDER.mkdir(parents=True, exist_ok=True)
     changed = []
-    for picture, lines, svg in make_all(build_dir):
+    for picture in PICTURES:
+        lines, svg = make(picture, build_dir)
         for suffix, text in ((".jsonl", lines), (".svg", svg)):
             path = FOLDER / f"{picture.name}{suffix}"
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -215,11 +204,13 @@ def record_all(build_dir=None):
 
 def check_pictures(arguments):
     """Plays the scenarios again and compares. With --record writes what has come out instead."""
-    if getattr(arguments, "record", False):
+    if arguments.record:
         changed = record_all()
         return True, f"{len(PICTURES)} recorded, {len(changed)} files changed{': ' if changed else ''}{', '.join(changed)}"
     problems = []
-    for picture, lines, svg in make_all(build()):
+    build_folder = build()
+    for picture in PICTURES:
+        lines, svg = make(picture, build_folder)
         for suffix, text in ((".jsonl", lines), (".svg", svg)):
             path = FOLDER / f"{picture.name}{suffix}"
             kept = path.read_text(encoding="utf-8") if path.is_file() else ""

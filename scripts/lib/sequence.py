@@ -148,11 +148,11 @@ class Svg:
         self.y = 0.0
         self.gutter = 62 if any(step.time is not None for step in self.steps) else 0
         self.shown_time = None
-        self.lines = {}  # lane → where its present piece of lifeline began, and its class
-        self.below = []  # lifelines are drawn under everything else
+        self.lines = {}  # lane → where its present piece of lifeline begins, and its class
+        self.below = []  # the pieces of lifelines that are complete: they are drawn under everything else
         widths = [max(96, 1.08 * text_width(lane.title) + 26) for lane in story.lanes] or [96]
         left, right = self.gutter + widths[0] / 2 + 3, WIDTH - widths[-1] / 2 - 3
-        count = len(story.lanes)
+        count = max(len(story.lanes), 1)
         self.x = [(left + right) / 2 if count == 1 else left + (right - left) * k / (count - 1) for k in range(count)]
         room = min((b - a for a, b in zip(self.x, self.x[1:])), default=WIDTH) - 8
         self.widths = [min(width, room) for width in widths]
@@ -164,9 +164,6 @@ class Svg:
         self.put(f'<text class="{" ".join(("t", *classes))}" x="{x:.1f}" y="{y:.1f}">{html.escape(text, quote=False)}</text>')
 
     # lifelines
-
-    def begin_line(self, lane, kind):
-        self.lines[lane] = (self.y, kind)
 
     def end_line(self, lane, y):
         start, kind = self.lines.pop(lane, (None, None))
@@ -258,28 +255,24 @@ class Svg:
         self.text((x1 + x2) / 2, y - lift, text, "middle", "halo", arrow.kind)
 
     def mark(self, step):
-        style = step.style
-        x = self.x[step.lane]
-        letter = CODE if style == "print" else 15
+        style, x = step.style, self.x[step.lane]
+        code = style == "print"
         lines = [piece for line in step.lines for piece in wrap(line, 52)]
-        measure = (lambda line: len(line) * CODE * 0.61) if style == "print" else (lambda line: text_width(line, 15))
-        width = max(map(measure, lines)) + 22
+        width = 22 + max(len(line) * CODE * 0.61 if code else text_width(line, SMALL) for line in lines)
         height = 20 * len(lines) + 10
         left = min(max(x - width / 2, self.gutter + 2), WIDTH - width - 2)
         top = self.y + 14
         self.time(step, top + height / 2 + 5)
         if style == "state":
-            gone = step.lines[0].endswith(AWAY)
-            if len(self.story.lanes) > step.lane:
-                self.end_line(step.lane, top)
-                self.y = top + height
-                self.begin_line(step.lane, "away" if gone else "")
+            self.end_line(step.lane, top)
+            self.lines[step.lane] = (top + height, "away" if step.lines[0].endswith(AWAY) else "")
         self.put(f'<rect class="box {style}" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height}"'
-                 f' rx="{4 if style == "print" else height / 2 if len(lines) == 1 else 8}"/>')
+                 f' rx="{4 if code else height / 2 if len(lines) == 1 else 8}"/>')
         for number, line in enumerate(lines):
-            classes = ("code",) if style == "print" else ("signal", "middle") if style == "signal" else ("small", "middle")
-            self.text(left + 11 if style == "print" else left + width / 2, top + 20 + 20 * number - (0 if letter == CODE else -1),
-                      line, *classes)
+            if code:
+                self.text(left + 11, top + 20 + 20 * number, line, "code")
+            else:
+                self.text(left + width / 2, top + 21 + 20 * number, line, "signal" if style == "signal" else "small", "middle")
         self.y = top + height
         if style == "end":
             self.end_line(step.lane, self.y + 8)
@@ -498,8 +491,7 @@ class Terminal:
                 self.time(row, step)
             self.over(row, self.x[step.lane], f"[ {line} ]", step.style)
         if step.style == "state":
-            gone = step.lines[0].endswith(AWAY)
-            self.state[step.lane] = "away" if gone else "life"
+            self.state[step.lane] = "away" if step.lines[0].endswith(AWAY) else "life"
         if step.style == "end":
             self.state[step.lane] = None
 

@@ -102,6 +102,14 @@ class Drawing(unittest.TestCase):
         self.assertTrue(any(text.startswith("client 1 connects") or text == "1 connects" for text in texts))
         self.assertIn("exits with status 0", texts)
 
+    def test_a_story_of_nobody_can_be_drawn(self):
+        record = Record((), program=False)
+        for number in range(100):
+            record.add("the test", "note", text=f"thought {number}")
+        record.ends()
+        self.assertIn("thought 99", self.texts(self.draw(record)))
+        self.assertIn("thought 99", sequence.terminal(record.told()))
+
     def test_captions_are_as_long_as_there_is_room(self):
         arrow = crowd(3).told().steps[1].arrows[0]
         self.assertEqual(sequence.caption(arrow, lambda text: len(text) < 100), arrow.captions[0])
