@@ -1,12 +1,12 @@
 # A learner goes through chapter 03: a starter, an attempt that is off by one, help, a right attempt, and the book's.
 build ch03_tests harness_echo
 folder work
-limit 600
+limit 1800
 set HARBOR_LEARN_FOLDER=work
 set EDITOR=docs/recordings/learn_walk_editor
 set COLUMNS=100
-sub   \d+\.\d s$ => 
-sub ^[ \d]{5} ms  =>         
+sub   \d+\.\d s$ => ""
+sub ^[ \d]{5} ms  => "         "
 sub \.learn/traces/\S* => .learn/traces/…
 $ scripts/learn start 03
 $ grep -A 9 -e '//? ----- pick' work/03_round_robin/pool.cpp

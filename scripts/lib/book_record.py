@@ -13,7 +13,8 @@ docs/recordings/NAME.cmd says what to type; docs/recordings/NAME.txt is what the
     signal TERM                 sent to the command in the background, waits for its end; shows the rest of its output
     keep REGEX                  of the next command's output only the lines that match
     lines 3-12                  of the next command's output only these lines
-    sub REGEX => TEXT           in all output, on top of what is always made equal: paths, free ports, blanks at line ends
+    sub REGEX => TEXT           in all output, on top of what is always made equal: paths, free ports, blanks at line ends;
+                                a TEXT of blanks, or none, stands between quotation marks
 
 Commands are run by bash in the top folder. Programs of the tree are called by their paths in build/release.
 """
@@ -127,7 +128,8 @@ class Recording:
                     pattern, arrow, replacement = rest.partition(" => ")
                     if not arrow:
                         raise project.Stop(f"{self.where(number)}: expected 'sub REGEX => TEXT'")
-                    substitutions.append((pattern, replacement))
+                    quoted = re.fullmatch(r'"(.*)"', replacement)  # nothing, or blanks at the end of a line
+                    substitutions.append((pattern, quoted[1] if quoted else replacement))
                 elif word == "keep":
                     keep = re.compile(rest)
                 elif word == "lines":

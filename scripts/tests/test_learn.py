@@ -377,6 +377,13 @@ class Arguments(WithFolder):
         text.chmod(0o755)
         self.assertIn("a script without an interpreter", self.run_learn("test", "03", "--impl", "program", status=2))
 
+    def test_only_some_of_several_chapters(self):
+        names = {"01": ["one byte comes back"], "02": ["two bytes", "no byte"]}
+        self.assertEqual(learn.chosen(names, "BYTE"), [("01", "one byte comes back"), ("02", "two bytes"), ("02", "no byte")])
+        self.assertEqual(learn.chosen(names, "bytes"), [("02", "two bytes")])
+        with self.assertRaisesRegex(learn.Usage, "has no test 'bits'"):
+            learn.chosen(names, "bits")
+
     def test_every_way_to_write_a_chapter(self):
         for text in ("3", "03", "ch03", "03_round_robin", "03_round_robin/"):
             self.assertEqual(learn.chapter_number(text), "03")
