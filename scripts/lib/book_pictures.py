@@ -177,7 +177,7 @@ def ladder(book):
 STATES = {"up": (60, 40, "up"), "cooling": (460, 40, "cooling down"), "due": (460, 190, "due")}
 # From, to, the path of the arrow, where the words go and how they are aligned, the function, and the words.
 MOVES = (
-    ("up", "cooling", "M160 52 H452", (306, 42, "middle"), "failed", "a dial fails"),
+    ("up", "cooling", "M160 52 H452", (306, 30, "middle"), "failed", "a dial fails"),
     ("cooling", "due", "M520 88 V182", (530, 140, "start"), "cooling", "the cooldown is over"),
     ("due", "cooling", "M490 190 V96", (482, 140, "end"), "claim", "one client has the try"),
     ("cooling", "up", "M460 78 H168", (306, 98, "middle"), "succeeded", "the dial succeeds"),
