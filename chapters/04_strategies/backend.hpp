@@ -3,6 +3,7 @@
 
 #include "config.hpp"
 
+//! [ch04:in_flight]
 #include <asio/ip/tcp.hpp>
 
 #include <atomic>
@@ -23,7 +24,6 @@ struct Backend {
     /// Resolves the address. Throws ConfigError when there is no such host.
     explicit Backend(const Address& address);
 
-    //! [ch04:in_flight]
     const std::string name; // as configured: `host:port`
     const Endpoints endpoints;
 

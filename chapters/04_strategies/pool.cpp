@@ -7,12 +7,12 @@
 // Why a vector: picking needs the n-th backend, a step of one multiplication, and going through all of them
 // touches memory in order. A list or a map would be better at adding and removing, which does not happen
 // here.
-//! [ch04:pool_essay]
 #include "pool.hpp"
 
 #include <utility>
 
 namespace harbor {
+//! [ch04:pool_essay]
 
 //! [ch04:pool_made]
 // Each backend is made in its place and never moves: sessions keep pointers to it.
@@ -28,6 +28,6 @@ Pool::Pool(const std::vector<Address>& addresses, std::unique_ptr<Strategy> stra
 Lease Pool::pick() {
     return Lease(strategy_->pick(candidates_));
 }
-//! [ch04:pick]
 
 } // namespace harbor
+//! [ch04:pick]

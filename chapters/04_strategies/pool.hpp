@@ -1,3 +1,4 @@
+//! [ch04:pool_class]
 // The backends, and who gets the next client.
 #pragma once
 
@@ -11,7 +12,6 @@
 
 namespace harbor {
 
-//! [ch04:pool_class]
 /// A fixed set of backends that hands them out as its strategy decides. All threads share one pool.
 class Pool {
 public:
@@ -31,6 +31,6 @@ private:
     std::vector<Backend*> candidates_; // all of them
     const std::unique_ptr<Strategy> strategy_;
 };
-//! [ch04:pool_members]
 
 } // namespace harbor
+//! [ch04:pool_members]

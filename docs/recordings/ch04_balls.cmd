@@ -1,0 +1,1 @@
+$ python3 docs/examples/balls_into_bins.py

@@ -1,0 +1,1 @@
+$ g++ -std=c++20 -DASIO_STANDALONE -fsyntax-only chapters/04_strategies/strategy.cpp && echo it compiles
