@@ -7,13 +7,15 @@ set EDITOR=docs/recordings/learn_walk_editor
 set COLUMNS=100
 sub   \d+\.\d s$ => ""
 sub ^[ \d]{5} ms  => "         "
+sub \s+\((?:chapters|docs)/[^)]*\) =>  (docs/chapters/03_round_robin.md:…)
 sub \.learn/traces/\S* => .learn/traces/…
 $ scripts/learn start 03
 $ grep -A 9 -e '//? ----- pick' work/03_round_robin/pool.cpp
 $ $EDITOR work/03_round_robin/*.?pp
 $ sed -n '/Pool::pick/,/^}/p' work/03_round_robin/pool.cpp
 $ scripts/learn test 03 --fail-fast
-$ scripts/learn trace 03
+$ scripts/learn test 03 --only 'busy backend'
+$ scripts/learn trace
 $ scripts/learn hint 03
 $ scripts/learn hint 03
 $ sed -i 's/ % (backends_.size() - 1)/ % backends_.size()/' work/03_round_robin/pool.cpp
