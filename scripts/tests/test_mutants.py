@@ -133,6 +133,19 @@ class Judging(unittest.TestCase):
         self.assertIn("'seven' fails and is not named", text)
         self.assertIn("it said", text)
 
+    def test_what_is_looked_at_twice(self):
+        def unexpected(case, how, program="name"):
+            return mutants.unexpected(Outcome("02", case, program, how, "", 0.1), {"name": self.MUTANT})
+
+        self.assertFalse(unexpected("one", FAILED))
+        self.assertTrue(unexpected("one", PASSED))
+        self.assertTrue(unexpected("six", PASSED))
+        self.assertFalse(unexpected("five", PASSED) or unexpected("five", FAILED))
+        self.assertFalse(unexpected("seven", PASSED))
+        self.assertTrue(unexpected("seven", FAILED))
+        self.assertTrue(unexpected("one", FAILED, program="(none)"))
+        self.assertFalse(unexpected("one", PASSED, program="(none)"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -131,10 +131,15 @@ TEST_CASE("a shortage of descriptors passes and puts no backend aside") {
         const Program harbor(environment, limited_to(limit));
         Clients clients = exhaust(harbor);
 
+        const std::size_t full = harbor.process().open_descriptors();
+        const std::size_t leaving = clients.served.size() - 2;
         clients.served.erase(clients.served.begin() + 2, clients.served.end());
         for (Client& client : clients.beyond) {
             REQUIRE(is_not_forgotten(client));
         }
+        clients.beyond.clear();
+        // The program may still be about to close its sides of the connections.
+        REQUIRE(closes_connections(harbor, leaving, full));
         REQUIRE(describe(shares(harbor.endpoint(), 4)) == "2 x A, 2 x B");
         REQUIRE(all_go_on(clients.served));
     }
