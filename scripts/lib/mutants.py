@@ -194,7 +194,8 @@ class Builder:
     def link_command(self, target):
         lines = subprocess.run(["ninja", "-C", self.folder, "-t", "commands", target], stdout=subprocess.PIPE, text=True,
                                check=True).stdout.splitlines()
-        return [word for word in shlex.split(lines[-1]) if word not in (":", "&&")]  # CMake's ": && command && :"
+        words = shlex.split(lines[-1])  # CMake's ": && command && : or what is to be done after it"
+        return words[words.index("&&") + 1:words.index("&&", words.index("&&") + 1)]
 
     def run(self, command, mutant):
         result = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -317,6 +318,31 @@ def plan(mutants, programs, cases):
     return work + slow + quick  # those that fail wait the longest; the short ones fill the gaps
 
 
+def unexpected(outcome, mutants):
+    """Does it fail although it should pass, or pass although it should fail? `mutants` are by name."""
+    mutant = mutants.get(outcome.program)
+    if mutant is None:
+        return outcome.how != PASSED  # a chapter's own program
+    must = [*mutant.must_fail, *(case for _, case in mutant.units)]
+    return outcome.how == PASSED if outcome.case in must else outcome.how != PASSED and outcome.case not in mutant.may_fail
+
+
+def run_all(work, mutants, jobs):
+    """Runs everything, and what came out unexpectedly once more, when nothing else of ours is running: a program that spins
+    uses little of a processor that it shares with seven others, and some waits are shortened. What is unexpected twice
+    counts. (That tests pass again and again on a busy machine is for scripts/check flakes.)"""
+    functions = {(number, case, program): function for number, case, program, function in work}
+    outcomes = Pool(jobs).run(work, "mutants")
+    doubtful = [o for o in outcomes if unexpected(o, mutants)]
+    if not doubtful or len(doubtful) > len(outcomes) // 10:
+        return outcomes  # so many are no accident
+    again = Pool(1).run([(o.number, o.case, o.program, functions[o.number, o.case, o.program]) for o in doubtful], "once more")
+    for outcome in again:
+        if not unexpected(outcome, mutants):
+            project.say(f"mutants: as expected only when run alone: '{outcome.case}' on {outcome.program}")
+    return [o for o in outcomes if o not in doubtful] + again
+
+
 def judge(mutant, outcomes):
     """What is wrong with the outcomes of one mutant, as texts."""
     how = {outcome.case: outcome for outcome in outcomes}
@@ -330,18 +356,31 @@ def judge(mutant, outcomes):
             yield f"'{case}' {'times out' if outcome.how == TIMED_OUT else 'fails'} and is not named; it says:\n{lines}"
 
 
+def leave_out_what_is_not_here(mutant, cases):
+    """Some tests exist only on some machines (those of IPv6): their names are in the sources and not in the list of cases.
+    A name that is in neither is a mistake."""
+    sources = "".join(path.read_text(encoding="utf-8")
+                      for path in (project.chapters()[mutant.chapter] / "tests").glob("black_box_*.cpp"))
+    for tests in (mutant.fails, mutant.fails_too, mutant.may_fail):
+        for case in [case for case in tests if case not in cases]:
+            if f'"{case}"' not in sources:
+                raise project.Stop(f"harness/mutants/{mutant.name}.patch: chapter {mutant.chapter} has no test '{case}'")
+            if tests is mutant.fails:
+                tests.remove(case)
+            else:
+                del tests[case]
+
+
 def check_mutants(arguments):
     mutants = load(arguments.only)
     programs, seconds = build_all(mutants)
     cases = {chapter: list_cases(project.tests_of(chapter)) for chapter in {mutant.chapter for mutant in mutants}}
     for mutant in mutants:
-        for case in [*mutant.must_fail, *mutant.may_fail]:
-            if case not in cases[mutant.chapter]:
-                raise project.Stop(f"harness/mutants/{mutant.name}.patch: chapter {mutant.chapter} has no test '{case}'")
+        leave_out_what_is_not_here(mutant, cases[mutant.chapter])
     project.say(f"mutants: {len(mutants)} built in {seconds:.0f} s")
 
     start = time.monotonic()
-    outcomes = Pool(arguments.jobs or JOBS).run(plan(mutants, programs, cases), "mutants")
+    outcomes = run_all(plan(mutants, programs, cases), {mutant.name: mutant for mutant in mutants}, arguments.jobs or JOBS)
     project.say(f"mutants: {len(outcomes)} runs of tests in {time.monotonic() - start:.0f} s\n")
     wrong = [f"without any mutant, tests {o.number}, '{o.case}' fails too:\n{o.output}"
              for o in outcomes if o.program == "(none)" and o.how != PASSED]
