@@ -203,6 +203,14 @@ void run(const Config& config) {
                        }
                    });
     context.run(); // returns when the last connection is gone: monitoring is answered until then
+
+    // A signal that comes now finds nobody to obey it, and must not turn an orderly end into a death by
+    // signal.
+    sigset_t late;
+    ::sigemptyset(&late);
+    ::sigaddset(&late, SIGINT);
+    ::sigaddset(&late, SIGTERM);
+    ::pthread_sigmask(SIG_BLOCK, &late, nullptr);
 }
 
 } // namespace harbor

@@ -77,3 +77,18 @@ TEST_CASE("a service manager that is not there is no reason not to start") {
     Program harbor({{"BACKENDS", backend.address()}, {"NOTIFY_SOCKET", "/nonexistent/notify"}});
     CHECK(harbor.stop());
 }
+
+TEST_CASE("a signal that comes at the very end does not change the exit status") {
+    // Impatient users press Ctrl-C again, and a supervisor sends what it sends; here they do so without
+    // pause.
+    const Backend backend(behave::echo());
+    constexpr int rounds = 20;
+    for (int i = 0; i < rounds; ++i) {
+        Program harbor({{"BACKENDS", backend.address()}});
+        harbor.process().send_signal(SIGTERM);
+        while (harbor.process().running()) {
+            harbor.process().send_signal(SIGINT);
+        }
+        REQUIRE(harbor.process().wait_for_exit().exited_with(0));
+    }
+}

@@ -337,6 +337,9 @@ void World::leave(Conversation& talk, Side side, void (Wire::*how)()) {
         // The balancer may not have noticed yet that the dial has succeeded.
         (side == Side::client ? talk.left_early : talk.shaken) = true;
         strangers_ = true;
+        if (side == Side::backend && talk.client->wanted == 0) {
+            talk.client->send(1); // by which another backend, should there be one, knows whose it is
+        }
     }
     ((side == Side::client ? *talk.client : *talk.backend).*how)();
 }
@@ -550,21 +553,28 @@ void World::check_gauge() {
     double least = 0;
     double most = 0;
     for (const Conversation& talk : talks_) {
-        const bool perhaps_dialling = talk.left_early && !talk.backend;
-        if (!talk.opened || talk.refused || (talk.over() && !perhaps_dialling)) {
+        if (!talk.opened || talk.refused) {
             continue;
         }
         const auto left = [](const Wire* wire, Wire::Left how) {
             return wire != nullptr && wire->left == how;
         };
-        const Wire* client = talk.client.get();
+        const auto ended = [](const Wire& wire) { return wire.half_closed || wire.left != Wire::Left::no; };
+        const Wire& client = *talk.client;
         const Wire* backend = talk.backend.get();
-        if (left(client, Wire::Left::by_reset) || (!talk.shaken && left(backend, Wire::Left::by_reset))) {
+        if (left(&client, Wire::Left::by_reset) || left(backend, Wire::Left::by_reset)) {
             continue; // a reset ends both directions
         }
+        if (backend == nullptr) { // sent away, or its dial goes on although the client has closed
+            most += client.left == Wire::Left::by_close ? 1 : 0;
+            continue;
+        }
+        if (ended(client) && ended(*backend)) {
+            continue;
+        }
         most += 1;
-        const bool certain =
-            backend != nullptr && client->left == Wire::Left::no && backend->left == Wire::Left::no;
+        // Who has closed answers what still comes with a reset, which ends the connection.
+        const bool certain = client.left == Wire::Left::no && backend->left == Wire::Left::no;
         least += certain ? 1 : 0;
     }
     double open = 0;
