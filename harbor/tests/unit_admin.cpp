@@ -4,6 +4,7 @@
 // there: requests that come in pieces, too large, or not at all.
 #include "admin.hpp"
 #include "balancer.hpp"
+#include "faults.hpp"
 
 #include <harness/catch.hpp>
 #include <harness/scrape.hpp>
@@ -12,6 +13,8 @@
 #include <asio/detached.hpp>
 #include <asio/io_context.hpp>
 
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <string>
 #include <system_error>
@@ -139,13 +142,21 @@ namespace {
 /// The endpoint with a socket, on a thread.
 class Admin {
 public:
-    explicit Admin(const harbor::Balancer& balancer) {
+    /// The calls of its thread are subject to `faults`, if there are any.
+    explicit Admin(const harbor::Balancer& balancer, faults::Faults* faults = nullptr) {
         auto acceptor =
             harbor::listen_for_admin(context_.get_executor(), {asio::ip::make_address("127.0.0.1"), 0});
         endpoint_.port = acceptor.local_endpoint().port();
         asio::co_spawn(context_, harbor::answer_admin_requests(std::move(acceptor), balancer),
                        asio::detached);
-        thread_ = std::thread([this] { context_.run(); });
+        thread_ = std::thread([this, faults] {
+            if (faults != nullptr) {
+                const faults::Faults::OnThisThread subject(*faults);
+                context_.run();
+            } else {
+                context_.run();
+            }
+        });
     }
     ~Admin() {
         context_.stop();
@@ -204,10 +215,35 @@ TEST_CASE("those who connect and say nothing do not keep others from being answe
     }
     silent.front().send("GET /he");
     REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
-    // And they are not kept for ever.
-    const harness::Received received = silent.front().receive_until_end();
-    REQUIRE(received.bytes.empty());
-    REQUIRE(received.ending != harness::Ending::silence);
+    // And they are not kept for ever, but told why.
+    for (harness::Client* client : {&silent.front(), &silent.back()}) {
+        const harness::Received received = client->receive_until_end();
+        REQUIRE(harness::parse_http_reply(received.bytes).status == 408);
+        REQUIRE(received.ends_cleanly());
+    }
+}
+
+TEST_CASE("one scraper that there is no memory for is the only one to notice") {
+    const harbor::Balancer balancer(two_backends());
+    faults::Faults faults;
+    const Admin admin(balancer, &faults);
+    std::atomic<bool> hit{true};
+    for (unsigned k = 0; hit; ++k) { // until there is no allocation left that has not failed once
+        INFO("allocation number " << k);
+        hit = false;
+        faults.set([&hit, k](const faults::Attempt& attempt) {
+            const bool this_one = attempt.call == faults::Call::allocate && attempt.number == k;
+            hit = hit || this_one;
+            return this_one ? faults::Fate{.error = ENOMEM} : faults::Fate{};
+        });
+        {
+            harness::Client scraper(admin.endpoint());
+            scraper.try_send("GET /metrics HTTP/1.1\r\n\r\n");
+            scraper.receive_until_end(std::chrono::seconds(1));
+        }
+        faults.set({});
+        REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
+    }
 }
 
 TEST_CASE("an address that is in use is named in the complaint") {

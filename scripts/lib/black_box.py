@@ -95,7 +95,7 @@ class Pool:
 
 def check_flakes(arguments):
     """Every chapter's black-box tests on its own program and on harbor, many times, while another process burns a core."""
-    runs, only = arguments.runs, re.compile(arguments.only or "")
+    runs, only = arguments.amount or 50, re.compile(arguments.only or "")
     project.build()
     work = []
     for number in project.chapters():
