@@ -20,6 +20,7 @@ Commands are run by bash in the top folder. Programs of the tree are called by t
 """
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -178,14 +179,15 @@ class Recording:
 
 
 def free_ports(count):
-    sockets = []
-    for _ in range(count):
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        sockets.append(one)
-    ports = [str(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports that nobody uses, below those that the kernel gives to clients (from 32768 on Linux, 49152 elsewhere): those
+    may be taken by any connection that somebody opens before the program under observation binds them."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("", port))
+            if str(port) not in ports:
+                ports.append(str(port))
     return ports
 
 
