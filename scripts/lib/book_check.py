@@ -228,6 +228,8 @@ def command_file_exists(name):
     rest = (found[1] or "").strip("/").split("/")
     if rest[0] in ("", "harbor", "harness"):
         return True
+    if len(rest) == 1 and (book_pages.DOCS / "examples" / f"{rest[0]}.cpp").is_file():
+        return True
     if rest[0] != "chapters":
         return False
     number = next((number for number, folder in project.chapters().items() if folder.name == rest[1]), None)
