@@ -8,12 +8,13 @@
 
 #include <atomic>
 #include <deque>
+#include <utility>
 
 namespace harbor {
 
 /// One for the process. Every part is either constant or thread-safe, and outlives all workers.
 struct Balancer {
-    explicit Balancer(const Config& its_config) : config(its_config) {
+    explicit Balancer(Config its_config) : config(std::move(its_config)) {
         for (unsigned i = 0; i < config.threads; ++i) {
             metrics.emplace_back(config.backends.size());
         }

@@ -241,14 +241,14 @@ Task<bool> splice_large(Ends ends) {
         } else if (received == 0) {
             ends.pass_on_end();
             break;
-        } else if (errno == EAGAIN && from.urgent) {
-            break; // splice does not get past urgent data, and says so for ever; recv does
+        } else if ((errno == EAGAIN && from.urgent) || errno == EINVAL || errno == ENOMEM) {
+            // Go on copying. Splice does not get past urgent data, and says EAGAIN for ever; recv does. The
+            // other two: it is not to be had now.
+            break;
         } else if (errno == EAGAIN) {
             if (!ends.may_give_more()) {
                 break;
             }
-        } else if (errno == EINVAL || errno == ENOMEM) {
-            break; // not to be had now: go on copying
         } else if (errno != EINTR) {
             ends.fail_reading(errno);
             break;

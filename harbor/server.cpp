@@ -190,8 +190,8 @@ void run(const Config& config) {
     Event ended(context.get_executor());
     Crew crew(balancer, std::move(listeners));
     crew.start(context, ended);
-    std::cerr << "metrics on " << admin.local_endpoint() << std::endl;
-    std::cerr << "listening on " << endpoint << std::endl;
+    std::cerr << "metrics on " << admin.local_endpoint() << '\n';
+    std::cerr << "listening on " << endpoint << '\n';
     notify("READY=1");
 
     asio::co_spawn(context, answer_admin_requests(std::move(admin), balancer), asio::detached);

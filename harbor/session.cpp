@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <exception>
+#include <tuple>
 #include <utility>
 
 namespace harbor {
@@ -70,7 +71,7 @@ void reset_on_close(const Socket& socket) {
         // would pass a part for the whole. To connect to nobody sends the reset at once (man 2 connect).
         sockaddr nobody{};
         nobody.sa_family = AF_UNSPEC;
-        ::connect(socket.fd(), &nobody, sizeof nobody);
+        std::ignore = ::connect(socket.fd(), &nobody, sizeof nobody);
     }
 }
 

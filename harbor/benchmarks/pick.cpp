@@ -9,10 +9,12 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
+#include <exception>
 #include <latch>
 #include <mutex>
 #include <shared_mutex>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -75,10 +77,8 @@ double nanoseconds_a_pick(unsigned count, std::chrono::milliseconds duration) {
     threads.clear();
     const std::chrono::duration<double, std::nano> took = Clock::now() - begin;
     if (picks != counter.taken()) {
-        std::fprintf(stderr, "pick_cost: %llu turns were taken, and the counter says %llu\n",
-                     static_cast<unsigned long long>(picks.load()),
-                     static_cast<unsigned long long>(counter.taken()));
-        std::exit(1);
+        throw std::runtime_error(std::to_string(picks.load()) + " turns were taken, and the counter says " +
+                                 std::to_string(counter.taken()));
     }
     return took.count() * count / static_cast<double>(picks);
 }
@@ -101,9 +101,14 @@ int main(int argc, char** argv) {
         return 2;
     }
     const std::chrono::milliseconds duration(argc == 2 ? 50 : 1000);
-    std::printf("ns a pick       1 thread  2 threads  4 threads\n");
-    measure<ByAtomic>("atomic", duration);
-    measure<ByMutex>("mutex", duration);
-    measure<BySharedMutex>("shared_mutex", duration);
-    return 0;
+    try {
+        std::printf("ns a pick       1 thread  2 threads  4 threads\n");
+        measure<ByAtomic>("atomic", duration);
+        measure<ByMutex>("mutex", duration);
+        measure<BySharedMutex>("shared_mutex", duration);
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "pick_cost: %s\n", error.what());
+        return 1;
+    }
 }

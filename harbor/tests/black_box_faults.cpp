@@ -30,7 +30,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <random>
 #include <sstream>
 #include <string>
@@ -73,8 +72,7 @@ Heard judge(const std::string& bytes) {
     std::memcpy(&name, bytes.data(), sizeof name);
     std::memcpy(&size, bytes.data() + sizeof name, sizeof size);
     constexpr std::uint32_t longest = 4 << 20; // of what is said here; a wrong header may ask for anything
-    if (size < header || size > longest || bytes.size() > size ||
-        speech(name, size).compare(0, bytes.size(), bytes) != 0) {
+    if (size < header || size > longest || bytes.size() > size || !speech(name, size).starts_with(bytes)) {
         return Heard::wrong;
     }
     return bytes.size() == size ? Heard::all : Heard::part;
@@ -90,7 +88,7 @@ void say(Peer& peer, const std::string& text) {
         if (peer.try_send(text)) {
             peer.half_close();
         }
-    } catch (const Failure&) { // reset meanwhile
+    } catch (const Failure&) { // NOLINT(bugprone-empty-catch): reset meanwhile
     }
 }
 
@@ -125,7 +123,7 @@ Received take_turns(Peer& peer, const std::string& text, bool begins) {
             }
         }
         peer.half_close();
-    } catch (const Failure&) { // whatever it was, the rest tells
+    } catch (const Failure&) { // NOLINT(bugprone-empty-catch): the rest tells what it was
     }
     if (listens) {
         Received rest = peer.receive_until_end();
@@ -227,7 +225,7 @@ public:
         if (memory == MAP_FAILED) {
             throw Failure("the test has no memory to share");
         }
-        board_ = new (memory) Board;
+        board_ = std::construct_at(static_cast<Board*>(memory));
     }
     ~SharedBoard() {
         ::munmap(board_, sizeof(Board));
@@ -527,7 +525,7 @@ private:
                               [&](const Outcome& other) { return other.port == outcome.port; }) == 1;
             if (!alone) { // the port was given out a second time, so which line is whose?
                 judge_one(outcome.received, true);
-            } else if (lines.count(outcome.port) == 0) {
+            } else if (!lines.contains(outcome.port)) {
                 // Still in the queue when the port was closed.
                 REQUIRE(plan_.ends_early);
                 REQUIRE(outcome.received.bytes.empty());
@@ -541,7 +539,7 @@ private:
     }
 
     /// Never a wrong byte, never silence, and who has heard a part has to know that it is one.
-    void judge_one(const Received& received, bool may_be_closed_at_once) {
+    void judge_one(const Received& received, bool may_be_closed_at_once) const {
         const Heard heard = judge(received.bytes);
         REQUIRE(heard != Heard::wrong);
         REQUIRE(received.ending != Ending::silence);

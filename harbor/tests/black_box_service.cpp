@@ -35,7 +35,7 @@ public:
     std::string address() const { return '@' + name_; }
 
     /// The next datagram begins with `expected`.
-    Verdict is_told(const std::string& expected) {
+    Verdict is_told(const std::string& expected) const {
         std::array<char, 512> text{};
         ssize_t count = -1;
         eventually(

@@ -138,10 +138,14 @@ def run_tidy(entry, folder):
         raise project.Stop(f"{CLANG_TIDY} cannot read its compile database:\n{result.stderr}")
     if result.returncode == 0:
         return []
-    if len(entry["files"]) > 1 and "[clang-diagnostic-error" in result.stdout:
-        # Two files that do not go together, say because of a name that each has in its unnamed namespace.
-        alone = [run_tidy(unit(entry["directory"], entry["flags"], [name]), folder) for name in entry["files"]]
-        return [finding for findings in alone for finding in findings]
+    clash = {found[1] for found in re.finditer(r"(?m)^(/\S+?):\d+:\d+: error: .*\[clang-diagnostic-", result.stdout)}
+    if len(entry["files"]) > 1 and clash:
+        # Files that do not go together, say because of a name that two have in their unnamed namespaces. The errors name the
+        # later of the two: those make a group of their own, and if that is no help, each file stands alone.
+        later = [name for name in entry["files"] if name in clash]
+        rest = [name for name in entry["files"] if name not in clash]
+        groups = [rest, later] if rest and later else [[name] for name in entry["files"]]
+        return [finding for names in groups for finding in run_tidy(unit(entry["directory"], entry["flags"], names), folder)]
     findings = [block for block in re.split(r"(?m)^(?=/\S+:\d+:\d+: (?:warning|error):)", result.stdout) if block.strip()]
     return findings or [f"{entry['file']}:\n{result.stderr}"]
 

@@ -192,7 +192,7 @@ private:
     void pump(Millis period);
     void take_in(int fd);
     bool identify(Incoming& incoming);
-    void match(Conversation& talk, Incoming incoming);
+    void match(Conversation& talk, Incoming incoming) const;
     template<typename Done>
     bool pump_until(Done done);
 
@@ -424,7 +424,7 @@ bool World::identify(Incoming& incoming) {
     return true; // otherwise its client left during the dial, and with it goes the connection
 }
 
-void World::match(Conversation& talk, Incoming incoming) {
+void World::match(Conversation& talk, Incoming incoming) const {
     if (talk.backend) {
         const std::string who = "connection " + std::to_string(talk.number);
         if (!talk.shaken || talk.backend->arrived > 0 || talk.backend->open()) {

@@ -209,7 +209,7 @@ void Wire::read() {
     }
 }
 
-Listener::Listener(const std::string& host, int buffer) : host_(host), buffer_(buffer) {
+Listener::Listener(std::string host, int buffer) : host_(std::move(host)), buffer_(buffer) {
     // A listener of another program on all addresses may have the port that is free on ours.
     for (int attempt = 0; attempt < 20 && !listening(); ++attempt) {
         if (reserved_ >= 0) {

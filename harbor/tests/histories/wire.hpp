@@ -84,7 +84,7 @@ private:
 class Listener {
 public:
     /// `buffer` is SO_SNDBUF and SO_RCVBUF of what it accepts; 0 = the system's.
-    Listener(const std::string& host, int buffer);
+    Listener(std::string host, int buffer);
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener();
