@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import book_code
@@ -23,6 +24,7 @@ from book_source import Broken
 
 HTML = book_pages.BUILD / "html"
 ASSEMBLED = book_pages.BUILD / "assembled"
+SLOW = 20  # seconds for a recording, from which on it is worth a line
 MOST_LINES = 12  # that are named one by one when a page does not show them
 WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -39,6 +41,7 @@ def check_book(arguments):
     check_functions(book)
     check_commands(book)
     check_wrong(book)
+    check_transcripts(book)
     covered = check_coverage(book)
     chapters = check_assembly(book)
     if not arguments.quick:
@@ -257,6 +260,21 @@ def check_wrong(book):
                 book.complain(page.at(line + offset), f"the mutant {found[1]} has no line '{text.strip()}'")
 
 
+def check_transcripts(book):
+    """Without running anything: each recording has the commands of its recipe and their output, and is no placeholder."""
+    for recording in book_record.recordings():
+        path = recording.path.with_suffix(".txt")
+        if not path.is_file():
+            book.complain(recording.where(1), f"there is no {path.name}: scripts/docs --record {recording.name} makes it")
+            continue
+        for number, words in recording.faults(path.read_text(encoding="utf-8")):
+            book.complain(f"{path.relative_to(project.ROOT)}:{number}",
+                          f"{words} (scripts/docs --record {recording.name} records it anew)")
+    for path in sorted((book_pages.DOCS / "recordings").glob("*.txt")):
+        if not path.with_suffix(".cmd").is_file():
+            book.complain(f"{path.relative_to(project.ROOT)}:1", f"there is no recipe {path.stem}.cmd that this comes from")
+
+
 def check_examples(book):
     """Every block tagged example compiles, after its prelude if it names one (docs/examples/NAME.hpp)."""
     for page, line, information, lines in book.blocks:
@@ -286,10 +304,18 @@ def check_recordings(book, only):
     chosen = [recording for recording in chosen if only.search(recording.name)]
     book_record.build_for(chosen)
     for recording in chosen:
-        text = recording.run()
-        have = recording.path.with_suffix(".txt").read_text(encoding="utf-8")
+        where = book.recordings.get(recording.name, f"docs/recordings/{recording.name}.txt")
+        path = recording.path.with_suffix(".txt")
+        have = path.read_text(encoding="utf-8") if path.is_file() else ""
+        start = time.monotonic()
+        try:
+            text = recording.run()
+        except project.Stop as stop:
+            book.complain(where, f"@run {recording.name} cannot be recorded: {stop}")
+            continue
+        if (seconds := time.monotonic() - start) > SLOW:
+            project.say(f"  recording {recording.name}: {seconds:.0f} s")
         if text != have:
-            where = book.recordings.get(recording.name, f"docs/recordings/{recording.name}.txt")
             book.complain(where, f"@run {recording.name} shows something else than the program prints now:\n"
                           f"{first_difference(have, text)}\n    (scripts/docs --record {recording.name} records it anew)")
 
