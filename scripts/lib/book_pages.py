@@ -215,13 +215,16 @@ class Book:
         for index, row in enumerate(rows):
             if row.op != " ":
                 near.update(range(index - 3, index + 4))
+        for start, stop in gaps(near, len(rows)):
+            if stop - start < 5:  # a fold would take as much room
+                near.update(range(start, stop))
         out, index = [], 0
         while index < len(rows):
             end, inside = index, index in near
             while end < len(rows) and (end in near) == inside:
                 end += 1
             part = rows[index:end]
-            if inside or len(part) < 5:
+            if inside:
                 out.append(book_code.listing(part, language))
             else:
                 names = book_code.functions_in(row.text for row in part)
@@ -623,6 +626,17 @@ class Converter:
                 part = page.part
             out.append(f'<li><a href="{page.url}">{html.escape(page.title)}</a></li>')
         self.put("".join(out) + "</ol>")
+
+
+def gaps(chosen, count):
+    """The runs of numbers below count that are not chosen, as (first, one past the last)."""
+    start = None
+    for index in range(count + 1):
+        if index < count and index not in chosen:
+            start = index if start is None else start
+        elif start is not None:
+            yield start, index
+            start = None
 
 
 def all_rows(file):
