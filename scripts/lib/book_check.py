@@ -253,11 +253,14 @@ def check_wrong(book):
         if not patch.is_file():
             book.complain(page.at(line), f"there is no mutant {patch.relative_to(project.ROOT)}")
             continue
-        added = {text[1:].strip() for text in patch.read_text(encoding="utf-8").splitlines()
-                 if text[:1] in "+ " and not text.startswith("+++")}
+        changed = [text for text in patch.read_text(encoding="utf-8").splitlines() if not text.startswith("+++")]
+        there = {text[1:].strip() for text in changed if text[:1] in "+ "}
+        wrong = {text[1:].strip() for text in changed if text[:1] == "+"}
         for offset, text in enumerate(lines, 1):
-            if text.strip() and text.strip() not in added:
+            if text.strip() and text.strip() not in there:
                 book.complain(page.at(line + offset), f"the mutant {found[1]} has no line '{text.strip()}'")
+        if not wrong & {text.strip() for text in lines if text.strip()}:
+            book.complain(page.at(line), f"nothing in this block is what the mutant {found[1]} changes")
 
 
 def check_transcripts(book):

@@ -383,7 +383,7 @@ class Converter:
         if "wrong" in tags:
             mutant = next((tag[7:] for tag in tags if tag.startswith("mutant=")), "")
             kind = " wrong"
-            caption = f"<figcaption>Wrong on purpose: the tests catch it (mutant <code>{html.escape(mutant)}</code>)</figcaption>"
+            caption = f"<figcaption>Wrong on purpose (<code>{html.escape(mutant)}</code>). {caught_by(mutant)}</figcaption>"
         elif "example" in tags:
             kind = " example"
             caption = "<figcaption>An example, not part of the program</figcaption>"
@@ -626,6 +626,16 @@ class Converter:
                 part = page.part
             out.append(f'<li><a href="{page.url}">{html.escape(page.title)}</a></li>')
         self.put("".join(out) + "</ol>")
+
+
+def caught_by(mutant):
+    """The tests that are there for this mistake. scripts/check mutants proves that they fail on it."""
+    path = project.ROOT / "harness" / "mutants" / f"{mutant}.patch"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""  # book_check complains of one that is missing
+    under = re.search(r"^Under: (.*)$", text, re.MULTILINE)
+    tests = re.findall(r"^Fails(?: in \S+)?: (.*)$", text, re.MULTILINE)
+    return (f"It fails{f' under {under[1]}' if under else ''}: "
+            + "; ".join(f"“{html.escape(test)}”" for test in tests))
 
 
 def gaps(chosen, count):

@@ -322,6 +322,18 @@ class OutOfStep(unittest.TestCase):
         self.assertRegex(output, r"harbor/ready_set\.cpp:\d+: the piece harbor:unseen is on no page")
         self.assertRegex(output, r"harbor/tests/black_box_threads\.cpp:\d+: the test .* 'Where the system calls go' of the tour")
 
+    def test_a_mistake_on_a_page_that_no_mutant_makes(self):
+        page = "docs/chapters/03_round_robin.md"
+        line = self.changed(page, r"```cpp wrong mutant=picks_not_atomic", "```cpp wrong mutant=pick_not_atomic")
+        second = self.changed(page, r"picks_\.store\(turn \+ 1,", "picks_.store(turn + 2,")
+        third = self.changed("docs/chapters/02_tcp_proxy.md", r"from\.close\(error\);\nto\.close\(error\);", "} else {")
+        status, output = self.check("--quick")
+        self.assertEqual(status, 1, output)
+        self.assertIn(f"{page}:{line}: there is no mutant harness/mutants/pick_not_atomic.patch", output)
+        self.assertIn(f"{page}:{second}: the mutant pick_in_two_steps has no line 'picks_.store(turn + 2,", output)
+        self.assertIn(f"docs/chapters/02_tcp_proxy.md:{third - 1}: nothing in this block is what the mutant no_half_close changes",
+                      output)
+
     def test_placeholders_where_recordings_should_be(self):
         self.changed("docs/recordings/ch05_half_down.txt", r"(?s).*", "$ pending\n")
         self.changed("docs/recordings/ch05_pass.txt", r"\n100%.*", "")
