@@ -384,9 +384,8 @@ def check_coverage(book):
 
 
 def check_assembly(book):
-    """Puts chapters together until the first without a page. Returns their numbers; the files are in ASSEMBLED."""
-    shutil.rmtree(ASSEMBLED / "chapters", ignore_errors=True)
-    files, done = {}, []
+    """Puts chapters together until the first without a page. Returns their files, as texts by name, by number."""
+    files, done = {}, {}
     for number, chapter in book.chapters.items():
         page = book.chapter_page(number)
         if not page:
@@ -405,11 +404,7 @@ def check_assembly(book):
                           f" tree:\n{first_difference(wanted.get(name, ''), have.get(name, ''))}")
         if different:
             break
-        folder = ASSEMBLED / "chapters" / chapter.folder.name
-        folder.mkdir(parents=True)
-        for name, text in have.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        done.append(number)
+        done[number] = have
     return done
 
 
@@ -421,17 +416,34 @@ add_subdirectory(harness)
 """
 
 
-def build_and_test(numbers):
+def write_assembled(chapters):
+    """Writes the chapters into ASSEMBLED. A file that is the same stays as it is, so that ninja need not build it again."""
+    wanted = {}
+    for number, files in chapters.items():
+        folder = project.chapters()[number]
+        for name, text in files.items():
+            wanted[ASSEMBLED / "chapters" / folder.name / name] = text
+        for path in (folder / "tests").rglob("*"):
+            if path.is_file():
+                wanted[ASSEMBLED / "chapters" / path.relative_to(folder.parent)] = path.read_text(encoding="utf-8")
+    for path in [*(ASSEMBLED / "chapters").rglob("*")]:
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    for path, text in wanted.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+
+def build_and_test(chapters):
     """Builds what was put together, with the harness and the tests of the tree, and lets each chapter's tests judge it."""
+    write_assembled(chapters)
+    numbers = list(chapters)
     harness = ASSEMBLED / "harness"
     harness.parent.mkdir(parents=True, exist_ok=True)
     if not harness.is_symlink():
         harness.symlink_to(project.ROOT / "harness")
-    names = []
-    for number in numbers:
-        folder = project.chapters()[number]
-        shutil.copytree(folder / "tests", ASSEMBLED / "chapters" / folder.name / "tests")
-        names.append(folder.name)
+    names = [project.chapters()[number].name for number in numbers]
     (ASSEMBLED / "CMakeLists.txt").write_text(
         TOP.format(folders="\n".join(f"add_subdirectory(chapters/{name})" for name in names)), encoding="utf-8")
     build = ASSEMBLED / "build"
