@@ -297,7 +297,8 @@ class Converter:
             elif re.match(r"#{2,4} ", line):
                 level, text = line.split(" ", 1)
                 name = self.book.headings[self.page.id].get(text_of(text), "")
-                self.out.append(f"{level} {self.prose(text.strip())} {{#{name}}}")
+                # Without backticks: Doxygen 1.9 shows the tags that it makes of them in a heading.
+                self.out.append(f"{level} {self.prose(text_of(text))} {{#{name}}}")
             else:
                 self.out.append(self.prose(line))
         for line, _ in self.open_blocks:

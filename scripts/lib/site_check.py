@@ -131,6 +131,11 @@ async function look(page, width, height, titles) {
     for (const listing of doc.querySelectorAll("figure:not(details figure) > pre")) {
         if (!shown(listing)) complain("a listing is not to be seen");
     }
+    for (const text of doc.querySelectorAll(".contents :is(p, li, h1, h2, h3)")) {
+        const words = text.textContent.trim().slice(0, 60);
+        if (shown(text) && text.scrollWidth > text.clientWidth + 1) complain(`this is cut off at the edge: '${words}'`);
+        if (/^H/.test(text.tagName) && /[<`]/.test(words)) complain(`the heading '${words}' shows its markup`);
+    }
     const wide = doc.documentElement.scrollWidth;
     if (wide > width) complain(`the page is ${wide} pixels wide`);
 
