@@ -4,4 +4,5 @@ ports 9090 9100
 wait listening on
 sub compiler="[^"]*" => compiler="…"
 $ curl -s http://127.0.0.1:9100/metrics
+sub ^\d\S+Z info => 2026-…Z info
 signal TERM

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import book_code
@@ -23,6 +24,7 @@ from book_source import Broken
 
 HTML = book_pages.BUILD / "html"
 ASSEMBLED = book_pages.BUILD / "assembled"
+SLOW = 20  # seconds for a recording, from which on it is worth a line
 MOST_LINES = 12  # that are named one by one when a page does not show them
 WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -39,6 +41,7 @@ def check_book(arguments):
     check_functions(book)
     check_commands(book)
     check_wrong(book)
+    check_transcripts(book)
     covered = check_coverage(book)
     chapters = check_assembly(book)
     if not arguments.quick:
@@ -250,11 +253,29 @@ def check_wrong(book):
         if not patch.is_file():
             book.complain(page.at(line), f"there is no mutant {patch.relative_to(project.ROOT)}")
             continue
-        added = {text[1:].strip() for text in patch.read_text(encoding="utf-8").splitlines()
-                 if text[:1] in "+ " and not text.startswith("+++")}
+        changed = [text for text in patch.read_text(encoding="utf-8").splitlines() if not text.startswith("+++")]
+        there = {text[1:].strip() for text in changed if text[:1] in "+ "}
+        wrong = {text[1:].strip() for text in changed if text[:1] == "+"}
         for offset, text in enumerate(lines, 1):
-            if text.strip() and text.strip() not in added:
+            if text.strip() and text.strip() not in there:
                 book.complain(page.at(line + offset), f"the mutant {found[1]} has no line '{text.strip()}'")
+        if not wrong & {text.strip() for text in lines if text.strip()}:
+            book.complain(page.at(line), f"nothing in this block is what the mutant {found[1]} changes")
+
+
+def check_transcripts(book):
+    """Without running anything: each recording has the commands of its recipe and their output, and is no placeholder."""
+    for recording in book_record.recordings():
+        path = recording.path.with_suffix(".txt")
+        if not path.is_file():
+            book.complain(recording.where(1), f"there is no {path.name}: scripts/docs --record {recording.name} makes it")
+            continue
+        for number, words in recording.faults(path.read_text(encoding="utf-8")):
+            book.complain(f"{path.relative_to(project.ROOT)}:{number}",
+                          f"{words} (scripts/docs --record {recording.name} records it anew)")
+    for path in sorted((book_pages.DOCS / "recordings").glob("*.txt")):
+        if not path.with_suffix(".cmd").is_file():
+            book.complain(f"{path.relative_to(project.ROOT)}:1", f"there is no recipe {path.stem}.cmd that this comes from")
 
 
 def check_examples(book):
@@ -286,10 +307,18 @@ def check_recordings(book, only):
     chosen = [recording for recording in chosen if only.search(recording.name)]
     book_record.build_for(chosen)
     for recording in chosen:
-        text = recording.run()
-        have = recording.path.with_suffix(".txt").read_text(encoding="utf-8")
+        where = book.recordings.get(recording.name, f"docs/recordings/{recording.name}.txt")
+        path = recording.path.with_suffix(".txt")
+        have = path.read_text(encoding="utf-8") if path.is_file() else ""
+        start = time.monotonic()
+        try:
+            text = recording.run()
+        except project.Stop as stop:
+            book.complain(where, f"@run {recording.name} cannot be recorded: {stop}")
+            continue
+        if (seconds := time.monotonic() - start) > SLOW:
+            project.say(f"  recording {recording.name}: {seconds:.0f} s")
         if text != have:
-            where = book.recordings.get(recording.name, f"docs/recordings/{recording.name}.txt")
             book.complain(where, f"@run {recording.name} shows something else than the program prints now:\n"
                           f"{first_difference(have, text)}\n    (scripts/docs --record {recording.name} records it anew)")
 
@@ -355,9 +384,8 @@ def check_coverage(book):
 
 
 def check_assembly(book):
-    """Puts chapters together until the first without a page. Returns their numbers; the files are in ASSEMBLED."""
-    shutil.rmtree(ASSEMBLED / "chapters", ignore_errors=True)
-    files, done = {}, []
+    """Puts chapters together until the first without a page. Returns their files, as texts by name, by number."""
+    files, done = {}, {}
     for number, chapter in book.chapters.items():
         page = book.chapter_page(number)
         if not page:
@@ -376,11 +404,7 @@ def check_assembly(book):
                           f" tree:\n{first_difference(wanted.get(name, ''), have.get(name, ''))}")
         if different:
             break
-        folder = ASSEMBLED / "chapters" / chapter.folder.name
-        folder.mkdir(parents=True)
-        for name, text in have.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        done.append(number)
+        done[number] = have
     return done
 
 
@@ -392,17 +416,34 @@ add_subdirectory(harness)
 """
 
 
-def build_and_test(numbers):
+def write_assembled(chapters):
+    """Writes the chapters into ASSEMBLED. A file that is the same stays as it is, so that ninja need not build it again."""
+    wanted = {}
+    for number, files in chapters.items():
+        folder = project.chapters()[number]
+        for name, text in files.items():
+            wanted[ASSEMBLED / "chapters" / folder.name / name] = text
+        for path in (folder / "tests").rglob("*"):
+            if path.is_file():
+                wanted[ASSEMBLED / "chapters" / path.relative_to(folder.parent)] = path.read_text(encoding="utf-8")
+    for path in [*(ASSEMBLED / "chapters").rglob("*")]:
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    for path, text in wanted.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+
+def build_and_test(chapters):
     """Builds what was put together, with the harness and the tests of the tree, and lets each chapter's tests judge it."""
+    write_assembled(chapters)
+    numbers = list(chapters)
     harness = ASSEMBLED / "harness"
     harness.parent.mkdir(parents=True, exist_ok=True)
     if not harness.is_symlink():
         harness.symlink_to(project.ROOT / "harness")
-    names = []
-    for number in numbers:
-        folder = project.chapters()[number]
-        shutil.copytree(folder / "tests", ASSEMBLED / "chapters" / folder.name / "tests")
-        names.append(folder.name)
+    names = [project.chapters()[number].name for number in numbers]
     (ASSEMBLED / "CMakeLists.txt").write_text(
         TOP.format(folders="\n".join(f"add_subdirectory(chapters/{name})" for name in names)), encoding="utf-8")
     build = ASSEMBLED / "build"

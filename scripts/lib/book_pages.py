@@ -215,13 +215,16 @@ class Book:
         for index, row in enumerate(rows):
             if row.op != " ":
                 near.update(range(index - 3, index + 4))
+        for start, stop in gaps(near, len(rows)):
+            if stop - start < 5:  # a fold would take as much room
+                near.update(range(start, stop))
         out, index = [], 0
         while index < len(rows):
             end, inside = index, index in near
             while end < len(rows) and (end in near) == inside:
                 end += 1
             part = rows[index:end]
-            if inside or len(part) < 5:
+            if inside:
                 out.append(book_code.listing(part, language))
             else:
                 names = book_code.functions_in(row.text for row in part)
@@ -294,7 +297,8 @@ class Converter:
             elif re.match(r"#{2,4} ", line):
                 level, text = line.split(" ", 1)
                 name = self.book.headings[self.page.id].get(text_of(text), "")
-                self.out.append(f"{level} {self.prose(text.strip())} {{#{name}}}")
+                # Without backticks: Doxygen 1.9 shows the tags that it makes of them in a heading.
+                self.out.append(f"{level} {self.prose(text_of(text))} {{#{name}}}")
             else:
                 self.out.append(self.prose(line))
         for line, _ in self.open_blocks:
@@ -380,7 +384,7 @@ class Converter:
         if "wrong" in tags:
             mutant = next((tag[7:] for tag in tags if tag.startswith("mutant=")), "")
             kind = " wrong"
-            caption = f"<figcaption>Wrong on purpose: the tests catch it (mutant <code>{html.escape(mutant)}</code>)</figcaption>"
+            caption = f"<figcaption>Wrong on purpose (<code>{html.escape(mutant)}</code>). {caught_by(mutant)}</figcaption>"
         elif "example" in tags:
             kind = " example"
             caption = "<figcaption>An example, not part of the program</figcaption>"
@@ -631,6 +635,27 @@ class Converter:
                 part = page.part
             out.append(f'<li><a href="{page.url}">{html.escape(page.title)}</a></li>')
         self.put("".join(out) + "</ol>")
+
+
+def caught_by(mutant):
+    """The tests that are there for this mistake. scripts/check mutants proves that they fail on it."""
+    path = project.ROOT / "harness" / "mutants" / f"{mutant}.patch"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""  # book_check complains of one that is missing
+    under = re.search(r"^Under: (.*)$", text, re.MULTILINE)
+    tests = re.findall(r"^Fails(?: in \S+)?: (.*)$", text, re.MULTILINE)
+    return (f"It fails{f' under {under[1]}' if under else ''}: "
+            + "; ".join(f"“{html.escape(test)}”" for test in tests))
+
+
+def gaps(chosen, count):
+    """The runs of numbers below count that are not chosen, as (first, one past the last)."""
+    start = None
+    for index in range(count + 1):
+        if index < count and index not in chosen:
+            start = index if start is None else start
+        elif start is not None:
+            yield start, index
+            start = None
 
 
 def all_rows(file):

@@ -4,6 +4,7 @@ The browser is Chromium without a window. It loads a page of ours that opens the
 frame, looks at them, uses the search and the dark-mode toggle, and leaves what it found in its own document, which
 Chromium prints (--dump-dom). So it takes no driver, and nothing leaves the loopback address.
 """
+import contextlib
 import functools
 import http.server
 import json
@@ -130,6 +131,11 @@ async function look(page, width, height, titles) {
     for (const listing of doc.querySelectorAll("figure:not(details figure) > pre")) {
         if (!shown(listing)) complain("a listing is not to be seen");
     }
+    for (const text of doc.querySelectorAll(".contents :is(p, li, h1, h2, h3)")) {
+        const words = text.textContent.trim().slice(0, 60);
+        if (shown(text) && text.scrollWidth > text.clientWidth + 1) complain(`this is cut off at the edge: '${words}'`);
+        if (/^H/.test(text.tagName) && /[<`]/.test(words)) complain(`the heading '${words}' shows its markup`);
+    }
     const wide = doc.documentElement.scrollWidth;
     if (wide > width) complain(`the page is ${wide} pixels wide`);
 
@@ -234,9 +240,13 @@ def in_browser(browser, book):
     try:
         with tempfile.TemporaryDirectory(prefix="harbor-browser-") as profile:
             seconds = 120 + 20 * len(pages)
-            result = subprocess.run([browser, *flags(profile), f"--virtual-time-budget={seconds * 1000}", "--dump-dom",
-                                     f"{address}/book-test.html"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                    stderr=subprocess.PIPE, text=True, errors="replace", timeout=seconds * 2, check=False)
+            command = [browser, *flags(profile), f"--virtual-time-budget={seconds * 1000}", "--dump-dom",
+                       f"{address}/book-test.html"]
+            try:
+                result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, errors="replace", timeout=seconds * 2, check=False)
+            except subprocess.TimeoutExpired:
+                raise project.Stop(f"the browser was not through the pages after {seconds * 2} s, and was ended") from None
         found = re.search(r"RESULT(\[.*\])END", result.stdout, re.DOTALL)
         if not found:
             raise project.Stop(f"the browser did not finish; its words:\n{result.stderr[-3000:]}\n{result.stdout[-2000:]}")
@@ -253,7 +263,9 @@ def take_screenshots(browser, address, book):
     folder.mkdir(exist_ok=True)
     for page in [book.pages[0], next(page for page in book.pages if page.chapter)]:
         for width, height in SIZES:
-            with tempfile.TemporaryDirectory(prefix="harbor-browser-") as profile:
+            # A busy machine may take longer than that: the check has its result without them.
+            with tempfile.TemporaryDirectory(prefix="harbor-browser-") as profile, \
+                    contextlib.suppress(subprocess.TimeoutExpired):
                 subprocess.run([browser, *flags(profile), f"--window-size={width},{height * 3}", "--virtual-time-budget=5000",
                                 f"--screenshot={folder / f'{page.id}_{width}.png'}", f"{address}/{page.url}"],
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120,

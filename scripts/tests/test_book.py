@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
 import book_code  # noqa: E402 (the path comes first)
 import book_read  # noqa: E402
+import book_record  # noqa: E402
 import book_source  # noqa: E402
 import project  # noqa: E402
 from book_source import Broken, SourceFile, assign, diff  # noqa: E402
@@ -164,6 +166,82 @@ class Assembly(unittest.TestCase):
             book_read.assemble({"a.cpp": old}, book_read.read_page(figure(hidden), "02"))
 
 
+class Transcripts(unittest.TestCase):
+    """A text that is no recording of its commands is found without running them."""
+
+    RECIPE = ("ports 9001\n& echo_server 9001\nwait listening\nsilent\n$ rm -f answer\nkeep x\n$ cat answer\n"
+              "signal TERM\n")
+    TEXT = "$ echo_server 9001 &\nlistening\n$ rm -f answer\n$ cat answer\nx\n$ kill -TERM %1\n"
+
+    def faults(self, text):
+        with tempfile.TemporaryDirectory(dir=project.ROOT / "build") as folder:
+            path = Path(folder) / "try.cmd"
+            path.write_text(self.RECIPE, encoding="utf-8")
+            return list(book_record.Recording(path).faults(text))
+
+    def test_a_recording(self):
+        self.assertEqual(self.faults(self.TEXT), [])
+        self.assertEqual(self.faults(self.TEXT + "draining\n"), [])  # a signal may be answered, and need not be
+
+    def test_what_is_none(self):
+        for text, line, words in (
+                ("$ pending\n", 1, "the command is not the recipe's, 'echo_server 9001 &'"),
+                ("pending\n", 1, "does not begin with a command"), ("", 1, "does not begin with a command"),
+                (self.TEXT.replace("listening\n", ""), 1, "the output of this command is missing"),
+                (self.TEXT.replace("\nx\n", "\n\n"), 4, "the output of this command is missing"),
+                (self.TEXT.replace("$ cat", "yes\n$ cat"), 4, "has 'silent' in its recipe, and prints something"),
+                (self.TEXT.replace("cat answer", "cat it"), 4, "the command is not the recipe's, 'cat answer'"),
+                (self.TEXT.replace("$ kill -TERM %1\n", ""), 5, "the recipe's command 'kill -TERM %1' is missing"),
+                (self.TEXT + "$ true\n", 7, "the recipe has no such command")):
+            with self.subTest(text=text):
+                found = self.faults(text)
+                self.assertEqual([number for number, _ in found], [line], found)
+                self.assertIn(words, found[0][1])
+
+
+class Recordings(unittest.TestCase):
+    """Recipes that hang, or leave something running, do not keep the check waiting."""
+
+    def run_recipe(self, text):
+        with tempfile.TemporaryDirectory(dir=project.ROOT / "build") as folder:
+            path = Path(folder) / "try.cmd"
+            path.write_text(text, encoding="utf-8")
+            return book_record.Recording(path).run()
+
+    def test_what_is_printed(self):
+        program = ("python3 -uc 'import signal, sys; signal.signal(15, lambda *_: sys.exit(\"ended\")); print(\"ready\");"
+                   " signal.pause()'")
+        self.assertEqual(self.run_recipe(f"& {program}\nwait ready\n$ echo 1; echo 2\nsignal TERM\n"),
+                         f"$ {program} &\nready\n$ echo 1; echo 2\n1\n2\n$ kill -TERM %1\nended\n")
+
+    def test_a_limit_for_the_whole(self):
+        for recipe, words in (("$ sleep 77", "'sleep 77' did not end"), ("$ sleep 77 &\n$ sleep 78", "did not end"),
+                              ("& sleep 77\nwait x", "waited for 'x' in vain"),
+                              ("& trap '' TERM; echo x; sleep 77\nwait x\nsignal TERM", "SIGTERM did not end the command")):
+            with self.subTest(recipe=recipe), self.assertRaises(project.Stop) as caught:
+                start = time.monotonic()
+                try:
+                    self.run_recipe(f"limit 0.5\n{recipe}\n")
+                finally:
+                    self.assertLess(time.monotonic() - start, 20)
+            self.assertIn(words, str(caught.exception))
+
+    def test_what_has_ended_is_not_waited_for(self):
+        start = time.monotonic()
+        with self.assertRaises(project.Stop) as caught:
+            self.run_recipe("& echo no such port; exit 1\nwait listening\n")
+        self.assertIn("no such port", str(caught.exception))
+        self.assertLess(time.monotonic() - start, 60)
+
+    def test_what_a_command_leaves_running_is_ended(self):
+        text = self.run_recipe("$ (exec >/dev/null 2>&1; exec sleep 77) & echo $! &\n")
+        pid = int(text.splitlines()[-1])
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{pid}").exists() and "State:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+            self.assertLess(time.monotonic(), deadline, "it still runs")
+            time.sleep(0.05)
+
+
 class OutOfStep(unittest.TestCase):
     """scripts/check book on a copy of the tree with one change: it fails, and says where."""
 
@@ -251,6 +329,26 @@ class OutOfStep(unittest.TestCase):
         self.assertEqual(status, 1, output)
         self.assertRegex(output, r"harbor/ready_set\.cpp:\d+: the piece harbor:unseen is on no page")
         self.assertRegex(output, r"harbor/tests/black_box_threads\.cpp:\d+: the test .* 'Where the system calls go' of the tour")
+
+    def test_a_mistake_on_a_page_that_no_mutant_makes(self):
+        page = "docs/chapters/03_round_robin.md"
+        line = self.changed(page, r"```cpp wrong mutant=picks_not_atomic", "```cpp wrong mutant=pick_not_atomic")
+        second = self.changed(page, r"picks_\.store\(turn \+ 1,", "picks_.store(turn + 2,")
+        third = self.changed("docs/chapters/02_tcp_proxy.md", r"from\.close\(error\);\nto\.close\(error\);", "} else {")
+        status, output = self.check("--quick")
+        self.assertEqual(status, 1, output)
+        self.assertIn(f"{page}:{line}: there is no mutant harness/mutants/pick_not_atomic.patch", output)
+        self.assertIn(f"{page}:{second}: the mutant pick_in_two_steps has no line 'picks_.store(turn + 2,", output)
+        self.assertIn(f"docs/chapters/02_tcp_proxy.md:{third - 1}: nothing in this block is what the mutant no_half_close changes",
+                      output)
+
+    def test_placeholders_where_recordings_should_be(self):
+        self.changed("docs/recordings/ch05_half_down.txt", r"(?s).*", "$ pending\n")
+        self.changed("docs/recordings/ch05_pass.txt", r"\n100%.*", "")
+        status, output = self.check("--quick")
+        self.assertEqual(status, 1, output)
+        self.assertIn("docs/recordings/ch05_half_down.txt:1: the command is not the recipe's", output)
+        self.assertIn("docs/recordings/ch05_pass.txt:1: the output of this command is missing", output)
 
     def test_the_output_of_a_program_changed(self):
         self.changed("chapters/01_echo/main.cpp", "is not a port", "is no port")
