@@ -182,8 +182,10 @@ def report(compared, outcomes, write):
         for case, reason in {**DEVIATIONS[name], **LUCK[name]}.items():
             if case in LUCK[name]:
                 own = [o for o in outcomes if (o.program, o.case) == (name, case)]
-                project.say(f"peers: {compared[name][0]} failed '{case}' in {sum(o.how != PASSED for o in own)} of {len(own)} runs")
-            reasons.setdefault((compared[name][0], reason), []).append(case + (" (by luck)" if case in LUCK[name] else ""))
+                failed = sum(o.how != PASSED for o in own)
+                project.say(f"peers: {compared[name][0]} failed '{case}' in {failed} of {len(own)} runs")
+            luck = " (by luck)" if case in LUCK[name] else ""
+            reasons.setdefault((compared[name][0], reason), []).append(case + luck)
     lines += [f"| {title}: {reason} | {'<br>'.join(names)} |" for (title, reason), names in reasons.items()]
     project.say("\n" + "\n".join(lines) + "\n")
     if write:

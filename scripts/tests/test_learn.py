@@ -382,6 +382,9 @@ class Arguments(WithFolder):
                 self.assertIn(said, self.run_learn(*words, status=2))
         text.chmod(0o755)
         self.assertIn("a script without an interpreter", self.run_learn("test", "03", "--impl", "program", status=2))
+        text.write_text("#!/usr/bin/pyhton3\n", encoding="utf-8")
+        self.assertIn("names an interpreter in its first line that is not there: /usr/bin/pyhton3",
+                      self.run_learn("test", "03", "--impl", "program", status=2))
 
     def test_only_some_of_several_chapters(self):
         names = {"01": ["one byte comes back"], "02": ["two bytes", "no byte"]}
@@ -505,6 +508,11 @@ class Failures(WithFolder):
         self.assertIn("exit status 7", shown)
         self.assertIn("it does not get as far as that", shown)
         self.assertNotIn("the turn", shown.replace("its turns", ""))
+
+    def test_a_program_that_cannot_be_run(self):
+        failure = self.read(REPORT.format(
+            '<Exception filename="t.cpp" line="3">could not start /x: Exec format error</Exception>'))
+        self.assertIn("no program for this system", failure.cause())
 
     def test_a_test_that_crashed_without_a_report(self):
         self.assertIn("terminate called", self.read("<Catch", "terminate called").came)
