@@ -483,6 +483,14 @@ class Converter:
                 return
         self.put(f'<figure class="run"><pre>{html.escape(text, quote=False)}\n</pre></figure>')
 
+    def do_table(self, argument):
+        """Tables that a check has measured and written, docs/generated/NAME.md."""
+        path = DOCS / "generated" / f"{argument}.md"
+        if not path.is_file():
+            self.complain(f"there is no docs/generated/{argument}.md; the check of that name writes it")
+            return
+        self.out += ["", *map(self.prose, path.read_text(encoding="utf-8").strip("\n").split("\n")), ""]
+
     def do_chart(self, argument):
         """A chart that scripts/bench --svg has drawn, docs/performance/NAME.svg, with its caption."""
         name, _, caption = argument.partition(" ")

@@ -10,7 +10,6 @@ import collections
 import os
 import re
 import time
-from pathlib import Path
 
 import bench_machine
 import bench_proxies
@@ -291,5 +290,7 @@ def write_page(table, names, found, full, count):
             lines.append(f"| {scenario} | " + " | ".join(text.replace("|", "\\|").replace("<", "&lt;") for text in cells) + " |")
         lines.append("")
     lines.append(f"Of {count} scenarios, as the contract wants it: " + ", ".join(f"{name} {full[name]}" for name in names) + ".")
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    Path(PAGE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # The same outcome on another day is no news, and leaves the tree as it is.
+    if not PAGE.is_file() or PAGE.read_text(encoding="utf-8").split("\n")[1:] != [*lines[1:], ""]:
+        PAGE.parent.mkdir(parents=True, exist_ok=True)
+        PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -101,6 +101,14 @@ class Directives(unittest.TestCase):
             self.converter.directive(wrong)
             self.assertIn(words, self.book.problems[-1])
 
+    def test_a_table_comes_from_the_check_that_has_measured_it(self):
+        self.converter.directive("@table b")
+        self.assertIn("there is no docs/generated/b.md", self.book.problems[-1])
+        (self.pages.DOCS / "generated").mkdir()
+        (self.pages.DOCS / "generated" / "b.md").write_text("| a |\n|---|\n| 1 |\n", encoding="utf-8")
+        self.converter.directive("@table b")
+        self.assertEqual(self.converter.out, ["", "| a |", "|---|", "| 1 |", ""])
+
 
 class Diffs(unittest.TestCase):
     def test_every_diff_gives_both_sides(self):

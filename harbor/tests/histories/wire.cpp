@@ -251,6 +251,9 @@ void Listener::start() {
 
 void Listener::stop() {
     if (listening()) {
+        // Not close() alone: a child of another thread's fork() has a copy until it calls exec(), and while
+        // that lives the kernel goes on to accept connections that nobody will ever serve.
+        ::shutdown(fd_, SHUT_RDWR);
         ::close(std::exchange(fd_, -1));
     }
 }
