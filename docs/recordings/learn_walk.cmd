@@ -8,6 +8,8 @@ set COLUMNS=100
 sub   \d+\.\d s$ => ""
 sub ^[ \d]{5} ms  => "         "
 sub \s+\((?:chapters|docs)/[^)]*\) =>  (docs/chapters/03_round_robin.md:…)
+sub with the names [AB] [AB]$ => with the names A B
+sub 20 x [AB]; => 20 x A;
 sub \.learn/traces/\S* => .learn/traces/…
 $ scripts/learn start 03
 $ grep -A 9 -e '//? ----- pick' work/03_round_robin/pool.cpp
