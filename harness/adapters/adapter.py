@@ -50,26 +50,30 @@ def family(pid):
         return []
 
 
-def attend(balancer, inode, address, folder):
-    """The second process: announces the balancer, waits for its end, and cleans up. Does not return."""
+def attend(balancer, inode, address, name, pipe):
+    """The second process: makes the folder and tells its name, announces the balancer, waits for its end, and cleans up. It
+    is there before there is anything to clean up: a test that gives up may end the adapter at any moment."""
     end = os.pidfd_open(balancer)
     os.setsid()  # out of the process group that is going to be ended
-    while family(balancer) and not any(has_event_loop_with(pid, inode) for pid in family(balancer)):
-        time.sleep(0.002)
-    if family(balancer):
-        print(f"listening on {address}", file=sys.stderr, flush=True)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)  # who waits for the end of the balancer's output does not wait for us
-    import select  # here, because most runs of an adapter end before they get so far
-
-    select.select([end], [], [])
+    folder = tempfile.mkdtemp(prefix=f"harbor-{name}-")
     try:
+        os.write(pipe, folder.encode())
+        os.close(pipe)
+        while family(balancer) and not any(has_event_loop_with(pid, inode) for pid in family(balancer)):
+            time.sleep(0.002)
+        if family(balancer):
+            print(f"listening on {address}", file=sys.stderr, flush=True)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)  # who waits for the end of the balancer's output does not wait for us
+        import select  # here, because most runs of an adapter end before they get so far
+
+        select.select([end], [], [])
         os.killpg(balancer, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, BrokenPipeError):
         pass  # nobody is left
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def become(name, configure):
@@ -93,17 +97,27 @@ def become(name, configure):
         print(f"{name}: not installed; scripts/bootstrap --all installs it", file=sys.stderr)
         return 1
 
-    folder = tempfile.mkdtemp(prefix=f"harbor-{name}-")
-    command, environment = configure(config, listener, Path(folder))
     os.set_inheritable(listener.fileno(), True)
     os.setpgid(0, 0)  # a process group of its own, for the end
     balancer, inode = os.getpid(), os.fstat(listener.fileno()).st_ino
+    reading, writing = os.pipe()
     # Twice, so that the attendant is nobody's child: the balancer must not be told of its end, nor be measured with it.
     if os.fork() == 0:
         if os.fork() == 0:
-            listening = contract.Address(*listener.getsockname()[:2])
-            listener.close()
-            attend(balancer, inode, listening, folder)
+            try:
+                os.close(reading)
+                listening = contract.Address(*listener.getsockname()[:2])
+                listener.close()
+                attend(balancer, inode, listening, name, writing)
+            finally:
+                os._exit(0)
         os._exit(0)
     os.wait()
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        folder = pipe.read()
+    if not folder:
+        print(f"{name}: there is no folder for its configuration", file=sys.stderr)
+        return 1
+    command, environment = configure(config, listener, Path(folder))
     os.execvpe(command[0], command, {**os.environ, **environment, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin"})

@@ -39,7 +39,7 @@ from black_box import PASSED, TIMED_OUT, Pool, list_cases, run_case
 from gates import SHORT_LIMIT, SHORT_PATIENCE
 
 FOLDER = project.ROOT / "harness" / "mutants"
-TABLE = project.ROOT / "build" / "generated" / "mutants.md"
+TABLE = project.ROOT / "docs" / "generated" / "mutants.md"  # the book shows it
 JOBS = 8
 MARKER = re.compile(r"\s*//! \[[\w:.-]+\]\s*")
 SANITIZERS = {"ThreadSanitizer": "tsan"}  # by the name in the file, the preset
@@ -393,7 +393,7 @@ def check_mutants(arguments):
         wrong += [f"{mutant.name}: {text}" for text in judge(mutant, own)]
         killers = [case for case in [*mutant.fails, *(test for _, test in mutant.units)] if case in failed]
         rows.append((mutant, killers, len(failed) - len(killers)))
-    report(rows)
+    report(rows, write=not wrong and not arguments.only)
     for text in wrong:
         project.say(f"HOLE: {text}")
     alive = len(mutants) - dead
@@ -401,21 +401,21 @@ def check_mutants(arguments):
                        (f"; {len(wrong)} holes, listed above" if wrong else ""))
 
 
-def report(rows):
-    """The table, on the terminal and, for the book, as Markdown."""
+def report(rows, write):
+    """The table, on the terminal and, if all is as it should be, as Markdown for the book. There the tests that fail by luck
+    are not counted, so that it changes only when the mutants or the tests do."""
     width = max(len(mutant.name) for mutant, _, _ in rows)
     project.say(f"  chapter  {'mutant':<{width}}  killed by")
     text = ["| chapter | mutant | the mistake | killed by |", "|---|---|---|---|"]
     for mutant, killers, others in rows:
         lines = list(killers) or ["ALIVE" if not others else "none of the tests that are there for it"]
-        if mutant.preset == "tsan":
-            lines.append("(under ThreadSanitizer)")
-        if others:
-            lines.append(f"(and {others} more)")
+        under = ["(under ThreadSanitizer)"] if mutant.preset == "tsan" else []
         project.say(f"  {mutant.chapter:<7}  {mutant.name:<{width}}  {lines[0]}")
-        for line in lines[1:]:
+        for line in [*lines[1:], *under, *([f"(and {others} more)"] if others else [])]:
             project.say(f"  {'':<7}  {'':<{width}}  {line}")
-        text.append(f"| {mutant.chapter} | `{mutant.name}` | {mutant.what} | {'<br>'.join(lines)} |")
+        also = [f"(and {len(mutant.fails_too)} more)"] if mutant.fails_too else []
+        text.append(f"| {mutant.chapter} | `{mutant.name}` | {mutant.what} | {'<br>'.join([*lines, *under, *also])} |")
     project.say()
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    TABLE.write_text("\n".join(text) + "\n", encoding="utf-8")
+    if write:
+        TABLE.parent.mkdir(parents=True, exist_ok=True)
+        TABLE.write_text("\n".join(text) + "\n", encoding="utf-8")

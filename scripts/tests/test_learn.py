@@ -358,6 +358,7 @@ class Arguments(WithFolder):
     def test_wrong_ones_are_named_and_end_with_2(self):
         text = self.folder / "program"
         text.write_text("print('hello')\n", encoding="utf-8")
+        tests = len(hints.read_hints("03"))
         for words, said in ((("test", "07"), "there is no chapter '07'; there are 01, 02"),
                             (("hint", "three"), "there is no chapter 'three'"),
                             (("test", "03", "nowhere"), "there is no folder nowhere; '"),
@@ -370,12 +371,20 @@ class Arguments(WithFolder):
                             (("test", "03", ".", "--impl", "program"), "not both"),
                             (("test", "03", "-j", "0"), "'0' is not a number from 1 on"),
                             (("hint", "03", "no such test at all"), "has no test 'no such test at all'"),
+                            (("hint", "03", "99"), f"its {tests} tests are numbered from 1 to {tests}"),
+                            (("hint", "03", ""), "argument TEST: it is empty"),
+                            (("start", "03", ""), "argument DIR: it is empty"),
+                            (("start", "03", "program"), "program is a file"),
+                            (("start", "03", "program/inside"), "program/inside cannot be written: Not a directory"),
                             (("diff", "03", "--file", "x.cpp"), "there is no folder"),
                             (("frobnicate",), "invalid choice: 'frobnicate'")):
             with self.subTest(words):
                 self.assertIn(said, self.run_learn(*words, status=2))
         text.chmod(0o755)
         self.assertIn("a script without an interpreter", self.run_learn("test", "03", "--impl", "program", status=2))
+        text.write_text("#!/usr/bin/pyhton3\n", encoding="utf-8")
+        self.assertIn("names an interpreter in its first line that is not there: /usr/bin/pyhton3",
+                      self.run_learn("test", "03", "--impl", "program", status=2))
 
     def test_only_some_of_several_chapters(self):
         names = {"01": ["one byte comes back"], "02": ["two bytes", "no byte"]}
@@ -402,6 +411,13 @@ class Arguments(WithFolder):
         self.assertEqual((self.folder / "mine.old1/main.cpp").read_text(encoding="utf-8"), "// my work\n")
         self.assertIn("int main", (folder / "main.cpp").read_text(encoding="utf-8"))
 
+    def test_start_moves_nothing_aside_when_there_is_no_starter(self):
+        (self.folder / "mine").mkdir()
+        (self.folder / "mine/main.cpp").write_text("// my work\n", encoding="utf-8")
+        with mock.patch.object(starter, "read_places", side_effect=project.Stop("broken")), self.assertRaises(project.Stop):
+            learn.start(mock.Mock(chapter="03", folder=str(self.folder / "mine"), force=True))
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["mine"])
+
     def test_diff_of_a_starter_leaves_its_places_out(self):
         self.run_learn("start", "03")
         shown = self.run_learn("diff", "03")
@@ -415,6 +431,15 @@ class Arguments(WithFolder):
 
     def test_trace_without_a_failure(self):
         self.assertIn("no test has failed yet", self.run_learn("trace", status=1))
+        self.assertIn("'a busy backend keeps its turns' has not been run yet", self.run_learn("trace", "03", "busy", status=1))
+
+    def test_without_a_tool_or_a_place_to_write_it_says_so(self):
+        with mock.patch.object(project, "bootstrap"), mock.patch.dict(os.environ, {"PATH": str(self.folder)}), \
+                self.assertRaisesRegex(project.Stop, "there is no cmake; '.*learn doctor' says"):
+            learn.prepare()
+        (self.folder / ".learn").write_text("", encoding="utf-8")
+        self.assertIn(".learn, where it is kept what you have reached, cannot be used: Not a directory",
+                      self.run_learn("hint", "03", status=1))
 
     def test_watch_needs_a_terminal(self):
         self.run_learn("start", "03")
@@ -483,6 +508,11 @@ class Failures(WithFolder):
         self.assertIn("exit status 7", shown)
         self.assertIn("it does not get as far as that", shown)
         self.assertNotIn("the turn", shown.replace("its turns", ""))
+
+    def test_a_program_that_cannot_be_run(self):
+        failure = self.read(REPORT.format(
+            '<Exception filename="t.cpp" line="3">could not start /x: Exec format error</Exception>'))
+        self.assertIn("no program for this system", failure.cause())
 
     def test_a_test_that_crashed_without_a_report(self):
         self.assertIn("terminate called", self.read("<Catch", "terminate called").came)
