@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 
 namespace harbor {
@@ -122,10 +123,25 @@ Log::~Log() {
     current = nullptr;
 }
 
+namespace {
+
+/// A line that there is no memory for is dropped like one that there is no room for: whoever logs has
+/// something more important to do.
+template<typename Write>
+void write_if_memory_lasts(LogState& state, Write write) {
+    try {
+        write();
+    } catch (const std::bad_alloc&) {
+        state.writer.drop();
+    }
+}
+
+} // namespace
+
 void log(LogLevel level, std::string_view text) {
     LogState* state = current;
     if (state != nullptr && level != LogLevel::off && log_enabled(level)) {
-        state->process.log(level_of(level), view(printable(text)));
+        write_if_memory_lasts(*state, [&] { state->process.log(level_of(level), view(printable(text))); });
     }
 }
 
@@ -241,7 +257,8 @@ std::string to_text(const AccessRecord& record) {
 
 void detail::write_access(const AccessRecord& record) {
     if (LogState* state = current; state != nullptr) {
-        state->connections.log(spdlog::level::info, view(to_text(record)));
+        write_if_memory_lasts(*state,
+                              [&] { state->connections.log(spdlog::level::info, view(to_text(record))); });
     }
 }
 

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <new>
 #include <utility>
 
 #include <poll.h>
@@ -79,7 +80,12 @@ void LogWriter::add(std::string_view line) {
             return;
         }
         const std::size_t before = waiting_.size();
-        waiting_ += line;
+        try {
+            waiting_ += line;
+        } catch (const std::bad_alloc&) {
+            ++dropped_;
+            return;
+        }
         added_bytes_ += line.size();
         // Once when there is something, and once when lingering any longer could lose lines.
         wake = before == 0 || (before < capacity / 2 && waiting_.size() >= capacity / 2);
@@ -89,6 +95,11 @@ void LogWriter::add(std::string_view line) {
     }
 }
 //! [harbor:log_add]
+
+void LogWriter::drop() {
+    const std::lock_guard lock(mutex_);
+    ++dropped_;
+}
 
 void LogWriter::flush() {
     std::unique_lock lock(mutex_);
@@ -120,10 +131,13 @@ void LogWriter::run() {
         batch.swap(waiting_);
         const std::uint64_t bytes = batch.size();
         const std::uint64_t dropped = dropped_ - dropped_told;
-        dropped_told = dropped_;
         lock.unlock();
         if (dropped > 0) {
-            batch += dropped_line_(dropped); // in its place: the lines before it had filled the buffer
+            try {
+                batch += dropped_line_(dropped); // in its place: the lines before it had filled the buffer
+                dropped_told += dropped;
+            } catch (const std::bad_alloc&) { // then with the next lines
+            }
         }
         write(batch);
         batch.clear();

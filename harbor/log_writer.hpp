@@ -27,9 +27,13 @@ public:
     LogWriter(const LogWriter&) = delete;
     LogWriter& operator=(const LogWriter&) = delete;
 
-    /// Adds a line, which has its line end already. Drops and counts it when the buffer is full. Any thread;
-    /// waits for other threads that add at this moment, never for the descriptor.
+    /// Adds a line, which has its line end already. Drops and counts it when the buffer is full, or there is
+    /// no memory for it. Any thread; waits for other threads that add at this moment, never for the
+    /// descriptor.
     void add(std::string_view line);
+
+    /// Counts a line that could not even be put together.
+    void drop();
 
     /// Waits until all that was added before has been written, for at most `patience`.
     void flush();

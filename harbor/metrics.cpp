@@ -216,6 +216,20 @@ std::string escaped(std::string_view text) {
     return result;
 }
 
+std::string for_json(std::string_view escaped) {
+    std::string result;
+    for (const char c : escaped) {
+        if (static_cast<unsigned char>(c) < 0x20) {
+            std::array<char, 8> code{};
+            std::snprintf(code.data(), code.size(), "\\u%04x", static_cast<unsigned>(c));
+            result += code.data();
+        } else {
+            result += c;
+        }
+    }
+    return result;
+}
+
 std::string metrics_as_text(const Balancer& balancer) {
     std::string text;
     for (const Family& family : contract(balancer)) {
@@ -234,8 +248,7 @@ std::string metrics_as_json(const Balancer& balancer) {
         std::string values;
         for (const auto& [suffix, labels, value] : family.samples) {
             values += values.empty() ? "" : ",";
-            // backend="host:port" is, but for the name, what JSON wants
-            values += by_backend ? labels.substr(labels.find('"')) + ':' + value : value;
+            values += by_backend ? for_json(labels.substr(labels.find('"'))) + ':' + value : value;
         }
         text += text.empty() ? "{" : ",";
         text += '"' + family.name + "\":" + (by_backend ? '{' + values + '}' : values);

@@ -113,7 +113,11 @@ std::string metrics_as_text(const Balancer& balancer);
 /// Those of the contract as one JSON object.
 std::string metrics_as_json(const Balancer& balancer);
 
-/// `text` with `\`, `"` and line ends escaped, as a label's value or a JSON string needs it.
+/// `text` with `\`, `"` and line ends escaped, as a label's value needs it.
 std::string escaped(std::string_view text);
+
+/// What escaped() has made, as a JSON string takes it: there, control characters have to be escaped as well
+/// (RFC 8259, section 7).
+std::string for_json(std::string_view escaped);
 
 } // namespace harbor

@@ -4,8 +4,6 @@
 #include "faults.hpp"
 
 #include <cerrno>
-#include <cstdlib>
-#include <new>
 #include <utility>
 
 #include <sys/eventfd.h>
@@ -48,6 +46,7 @@ void* real_mmap(void*, std::size_t, int, int, int, off_t) __asm__("__real_mmap")
 int real_pipe2(int*, int) __asm__("__real_pipe2");
 ssize_t real_recv(int, void*, std::size_t, int) __asm__("__real_recv");
 ssize_t real_send(int, const void*, std::size_t, int) __asm__("__real_send");
+int real_setsockopt(int, int, int, const void*, socklen_t) __asm__("__real_setsockopt");
 int real_shutdown(int, int) __asm__("__real_shutdown");
 int real_socket(int, int, int) __asm__("__real_socket");
 ssize_t real_splice(int, off_t*, int, off_t*, std::size_t, unsigned) __asm__("__real_splice");
@@ -60,6 +59,7 @@ void* wrapped_mmap(void*, std::size_t, int, int, int, off_t) __asm__("__wrap_mma
 int wrapped_pipe2(int*, int) __asm__("__wrap_pipe2");
 ssize_t wrapped_recv(int, void*, std::size_t, int) __asm__("__wrap_recv");
 ssize_t wrapped_send(int, const void*, std::size_t, int) __asm__("__wrap_send");
+int wrapped_setsockopt(int, int, int, const void*, socklen_t) __asm__("__wrap_setsockopt");
 int wrapped_shutdown(int, int) __asm__("__wrap_shutdown");
 int wrapped_socket(int, int, int) __asm__("__wrap_socket");
 ssize_t wrapped_splice(int, off_t*, int, off_t*, std::size_t, unsigned) __asm__("__wrap_splice");
@@ -85,6 +85,8 @@ std::string_view to_text(Call call) {
         return "recv";
     case Call::send:
         return "send";
+    case Call::setsockopt:
+        return "setsockopt";
     case Call::shutdown:
         return "shutdown";
     case Call::socket:
@@ -247,7 +249,7 @@ int wrapped_epoll_ctl(int epoll, int operation, int fd, epoll_event* event) {
 }
 
 int wrapped_epoll_wait(int epoll, epoll_event* events, int most, int timeout) {
-    return all_or_nothing(Call::epoll_wait, -1,
+    return all_or_nothing(Call::epoll_wait, epoll,
                           [=] { return real_epoll_wait(epoll, events, most, timeout); });
 }
 
@@ -282,6 +284,11 @@ ssize_t wrapped_send(int fd, const void* from, std::size_t size, int flags) {
     return moving(Call::send, fd, size, false, [=](std::size_t n) { return real_send(fd, from, n, flags); });
 }
 
+int wrapped_setsockopt(int fd, int level, int name, const void* value, socklen_t length) {
+    return all_or_nothing(Call::setsockopt, fd,
+                          [=] { return real_setsockopt(fd, level, name, value, length); });
+}
+
 int wrapped_shutdown(int fd, int how) {
     return all_or_nothing(Call::shutdown, fd, [=] { return real_shutdown(fd, how); });
 }
@@ -299,54 +306,9 @@ ssize_t wrapped_splice(int from, off_t* from_at, int to, off_t* to_at, std::size
                   [=](std::size_t n) { return real_splice(from, from_at, to, to_at, n, flags); });
 }
 
-namespace {
-
-void* allocate(std::size_t size) {
-    {
-        const Guard faults;
-        if (faults && faults->ask(Call::allocate, -1, size).error != 0) {
-            return nullptr;
-        }
-    }
-    return std::malloc(size == 0 ? 1 : size); // NOLINT: this is what operator new is made of
+bool allocation_fails(std::size_t size) {
+    const Guard faults;
+    return faults && faults->ask(Call::allocate, -1, size).error != 0;
 }
-
-} // namespace
 
 } // namespace faults
-
-// Every form of new and delete but the aligned ones, which nothing here uses: a memory checker wants what one
-// of them has given to come back to its counterpart.
-void* operator new(std::size_t size) {
-    if (void* memory = faults::allocate(size)) {
-        return memory;
-    }
-    throw std::bad_alloc();
-}
-void* operator new[](std::size_t size) {
-    return operator new(size);
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    return faults::allocate(size);
-}
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
-    return faults::allocate(size);
-}
-void operator delete(void* memory) noexcept {
-    std::free(memory); // NOLINT
-}
-void operator delete[](void* memory) noexcept {
-    std::free(memory); // NOLINT
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory); // NOLINT
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-    std::free(memory); // NOLINT
-}
-void operator delete(void* memory, const std::nothrow_t&) noexcept {
-    std::free(memory); // NOLINT
-}
-void operator delete[](void* memory, const std::nothrow_t&) noexcept {
-    std::free(memory); // NOLINT
-}

@@ -27,7 +27,7 @@ namespace faults {
 
 enum class Call {
     accept4,
-    allocate, // operator new
+    allocate, // operator new; only where faults_memory.cpp is linked in
     connect,
     epoll_ctl,
     epoll_wait,
@@ -35,12 +35,13 @@ enum class Call {
     pipe2,
     recv,
     send,
+    setsockopt,
     shutdown,
     socket,
     splice_in, // from a socket into a pipe
     splice_out, // from a pipe into a socket
 };
-constexpr std::size_t number_of_calls = 13;
+constexpr std::size_t number_of_calls = 14;
 
 std::string_view to_text(Call call);
 
@@ -48,7 +49,7 @@ std::string_view to_text(Call call);
 struct Attempt {
     Call call;
     unsigned number; // of this kind since the script was set, from 0
-    int fd; // the socket; -1 where there is none
+    int fd; // the socket, or the epoll descriptor that is waited at; -1 where there is neither
     std::size_t size; // bytes asked for; 0 where that means nothing
 };
 
@@ -108,5 +109,8 @@ private:
     unsigned connects_ = 0;
     int bell_ = -1;
 };
+
+/// For operator new only: asks the script of this thread, if there is one.
+bool allocation_fails(std::size_t size);
 
 } // namespace faults

@@ -204,10 +204,12 @@ TEST_CASE("those who connect and say nothing do not keep others from being answe
     }
     silent.front().send("GET /he");
     REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
-    // And they are not kept for ever.
-    const harness::Received received = silent.front().receive_until_end();
-    REQUIRE(received.bytes.empty());
-    REQUIRE(received.ending != harness::Ending::silence);
+    // And they are not kept for ever, but told why.
+    for (harness::Client* client : {&silent.front(), &silent.back()}) {
+        const harness::Received received = client->receive_until_end();
+        REQUIRE(harness::parse_http_reply(received.bytes).status == 408);
+        REQUIRE(received.ends_cleanly());
+    }
 }
 
 TEST_CASE("an address that is in use is named in the complaint") {

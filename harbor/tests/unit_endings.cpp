@@ -4,6 +4,7 @@
 // that was received before it, and never is one turned into the other. The difficult cases are those in which
 // much happens between two looks of the worker, so most tests here stop it, let both sides do something, and
 // let it go on.
+#include "log.hpp"
 #include "running_worker.hpp"
 
 #include <harness/backend.hpp>
@@ -25,6 +26,7 @@
 #include <vector>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -424,6 +426,57 @@ TEST_CASE("a reset after a half close is noticed although nothing moves") {
         REQUIRE(running.has_ended(End::backend_reset));
         REQUIRE(is_answered_with_a_reset(client));
     }
+}
+
+TEST_CASE("a reset stays a reset when SO_LINGER is refused") {
+    // Closing would then send a clean end, and what has arrived would pass for the whole.
+    HeldBackend held;
+    RunningWorker running(in_front_of(held.backend()));
+    Client client(running.endpoint());
+    say_hello(client, held.peer());
+    running.faults().set([](const Attempt& attempt) {
+        return attempt.call == Call::setsockopt ? Fate{.error = ENOMEM} : Fate{};
+    });
+    SECTION("of the backend") {
+        held.peer().send("half an ans");
+        held.peer().wait_until_delivered();
+        held.peer().reset();
+        const Received received = client.receive_until_end();
+        REQUIRE(received.bytes == "half an ans");
+        REQUIRE(received.ends_with_reset());
+    }
+    SECTION("of the client") {
+        client.send("half a requ");
+        client.wait_until_delivered();
+        client.reset();
+        const Received received = held.peer().receive_until_end();
+        REQUIRE(received.bytes == "half a requ");
+        REQUIRE(received.ends_with_reset());
+    }
+}
+
+TEST_CASE("a connection whose line in the log finds no memory ends like any other") {
+    const Backend backend(behave::echo());
+    const harbor::Descriptor nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    const harbor::Log log(harbor::LogLevel::info, true, nowhere.get());
+    RunningWorker running(in_front_of(backend));
+    std::atomic<bool> hit{true};
+    for (unsigned k = 0; hit; ++k) { // until there is no allocation left that has not failed once
+        INFO("allocation number " << k);
+        hit = false;
+        running.faults().set([&hit, k](const Attempt& attempt) {
+            const bool this_one = attempt.call == Call::allocate && attempt.number == k;
+            hit = hit || this_one;
+            return this_one ? Fate{.error = ENOMEM} : Fate{};
+        });
+        {
+            Client client(running.endpoint());
+            client.try_send("x");
+            client.receive_until_end(100ms);
+        }
+        REQUIRE(running.becomes_idle());
+    }
+    REQUIRE(running.metrics().accepts.value() > 5);
 }
 
 TEST_CASE("half closes may stay for as long as they like and both directions still work") {

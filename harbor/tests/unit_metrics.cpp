@@ -244,6 +244,12 @@ TEST_CASE("drain and build are on the page") {
     REQUIRE_FALSE(build.begin()->first.at("version").empty());
 }
 
+TEST_CASE("a control character in a name leaves the JSON well formed") {
+    const std::string name = "a\"b\\c\nd\x01\te\x1f";
+    const std::string json = "{\"names\":{\"" + harbor::for_json(harbor::escaped(name)) + "\":1}}";
+    REQUIRE(harness::parse_json(json).object("names").begin()->first == name);
+}
+
 TEST_CASE("quotes and backslashes and line ends are escaped") {
     REQUIRE(harbor::escaped("plain:80") == "plain:80");
     REQUIRE(harbor::escaped("a\"b\\c\nd") == "a\\\"b\\\\c\\nd");

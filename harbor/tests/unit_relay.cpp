@@ -319,6 +319,7 @@ std::vector<Fault> all_faults() {
     failing(Call::socket, {EMFILE, ENFILE, ENOBUFS, ENOMEM}, false);
     failing(Call::connect, {ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL, ETIMEDOUT}, false);
     failing(Call::epoll_ctl, {ENOMEM, ENOSPC}, false);
+    failing(Call::setsockopt, {ENOMEM}, true);
     failing(Call::mmap, {ENOMEM}, false);
     failing(Call::allocate, {ENOMEM}, false);
     return all;
