@@ -32,6 +32,8 @@ NO_RESET_TO_CLIENTS = ("A reset of the backend reaches the client as a clean end
                        "like a whole one.")
 NO_RESET_TO_BACKENDS = ("A reset of the client reaches the backend as a clean end of stream: a request that was cut off looks "
                         "like a whole one.")
+ENDS_EARLY = ("When both sides end their streams while much is still on its way in both directions, the connection is sometimes "
+              "reset, or ended, before all of it has arrived (3 of 24 runs on a busy machine).")
 DRAWS_TWICE = ("`random(2)` may draw the same server twice, and then compares it with itself, so the busier of two is taken "
                "now and then.")
 
@@ -53,6 +55,7 @@ DEVIATIONS = {
 }
 LUCK = {
     "haproxy": {
+        "32 MiB in each direction at the same time arrive unchanged": ENDS_EARLY,
         "power-of-two never picks the busiest but does not know the idlest": DRAWS_TWICE,
         "every name of power-of-two stands for it": DRAWS_TWICE,
     },

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import termios
 import textwrap
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -352,6 +353,16 @@ class State(WithFolder):
         shown = self.run_learn()
         self.assertIn(f"{len(names) - 1} of {len(names)}", shown)
         self.assertIn(f"Next: chapter 03, {names[7]}", shown)
+
+
+class Jobs(WithFolder):
+    def test_what_is_ended_can_end_what_it_has_started(self):
+        ended = self.folder / "ended"
+        job = learn.Job()
+        with self.assertRaises(learn.Stopped):
+            job.run(["sh", "-c", f"trap 'touch {ended}; exit' TERM; echo ready; while :; do sleep 0.05; done"],
+                    on_line=lambda _: threading.Thread(target=job.stop).start())
+        self.assertTrue(ended.exists())
 
 
 class Arguments(WithFolder):
