@@ -1,8 +1,12 @@
-"""Reads from the program itself which protections it was compiled with."""
+"""Two looks at the program: is it hardened as it should be, and does valgrind find it clean."""
+import os
 import re
+import shlex
+import shutil
 import subprocess
 
 import project
+from black_box import FAILED, PASSED, Pool, run_case
 
 
 def readelf(*arguments):
@@ -36,6 +40,7 @@ def demands(program, library):
 
 
 def check_binary(_):
+    """Reads from the program itself which protections it was compiled with."""
     project.build("harbor_program")
     program = project.program_of("harbor")
     holes = 0
@@ -43,3 +48,49 @@ def check_binary(_):
         project.say(f"  {'yes' if holds else 'NO '}  {text}")
         holes += not holds
     return holes == 0, f"{program.relative_to(project.ROOT)}: {holes or 'no'} protection missing"
+
+
+VALGRIND = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--num-callers=30",
+            "--errors-for-leak-kinds=definite,indirect", "--show-leak-kinds=definite,indirect",
+            f"--suppressions={project.ROOT / 'harbor' / 'tests' / 'valgrind.supp'}"]
+# A part that is done in minutes: by file, what has memory and descriptors of its own; then connections.
+UNIT_FILES = ("unit_task", "unit_pools", "unit_ready_set", "unit_timer_wheel", "unit_notify", "unit_options",
+              "unit_log")
+UNIT_CASES = ("each way to end is counted under its own name and no other",
+              "half closes may stay for as long as they like and both directions still work")
+BLACK_BOX_CASES = ("a connection that has ended leaves a line in the access log",
+                   "connections that are open when the program ends are in the access log",
+                   "who sends no whole request in time is told so")
+
+
+def check_valgrind(arguments):
+    """Unit tests of what keeps memory of its own, and whole connections through the program."""
+    if shutil.which("valgrind") is None:
+        raise project.Stop("valgrind is not installed; scripts/bootstrap --all installs it")
+    project.build("harbor_program", "harbor_tests", "harbor_unit_tests")
+    folder = project.build_folder() / "harbor"
+    wrapper = project.build_folder() / "valgrind" / "harbor"
+    wrapper.parent.mkdir(exist_ok=True)
+    under_valgrind = shlex.join([*VALGRIND, str(project.program_of("harbor"))])
+    wrapper.write_text(f'#!/bin/sh\nexec {under_valgrind} "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+
+    def unit(*chosen):
+        environment = dict(os.environ, HARBOR_PATIENCE="10")
+        command = [*VALGRIND, folder / "harbor_unit_tests", *chosen]
+        result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+        ran = result.returncode == 0 and "All tests passed" in result.stdout
+        return (PASSED if ran else FAILED), result.stdout
+
+    # Catch2 takes the name of a file for a tag, if asked to.
+    work = [("unit", name, "harbor", lambda name=name: unit("--filenames-as-tags", f"[#{name}]"))
+            for name in UNIT_FILES]
+    work += [("unit", case, "harbor", lambda case=case: unit(case)) for case in UNIT_CASES]
+    work += [("black box", case, "harbor", lambda case=case: run_case(folder / "harbor_tests", case, wrapper, 10, 600))
+             for case in BLACK_BOX_CASES]
+    outcomes = Pool(min(arguments.jobs or 2, os.cpu_count() or 1)).run(work, "valgrind")
+    bad = [outcome for outcome in outcomes if outcome.how != PASSED]
+    for outcome in bad:
+        project.say(f"\n{outcome.number}: {outcome.case}: {outcome.how}\n{outcome.output[-6000:]}")
+    return not bad, f"{len(work)} files and cases, {len(bad)} not clean"
