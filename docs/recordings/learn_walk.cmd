@@ -13,6 +13,7 @@ sub 20 x [AB]; => 20 x A;
 sub \.learn/traces/\S* => .learn/traces/…
 $ scripts/learn start 03
 $ grep -A 9 -e '//? ----- pick' work/03_round_robin/pool.cpp
+silent
 $ $EDITOR work/03_round_robin/*.?pp
 $ sed -n '/Pool::pick/,/^}/p' work/03_round_robin/pool.cpp
 $ scripts/learn test 03 --fail-fast
@@ -20,6 +21,7 @@ $ scripts/learn test 03 --only 'busy backend'
 $ scripts/learn trace
 $ scripts/learn hint 03
 $ scripts/learn hint 03
+silent
 $ sed -i 's/ % (backends_.size() - 1)/ % backends_.size()/' work/03_round_robin/pool.cpp
 $ scripts/learn test 03
 $ scripts/learn diff 03 --code
