@@ -136,7 +136,7 @@ void LogWriter::run() {
             try {
                 batch += dropped_line_(dropped); // in its place: the lines before it had filled the buffer
                 dropped_told += dropped;
-            } catch (const std::bad_alloc&) { // then with the next lines
+            } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): then with the next lines
             }
         }
         write(batch);
