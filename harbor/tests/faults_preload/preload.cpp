@@ -18,10 +18,10 @@
 // Only what a kernel could answer is worth a test, for against other answers there is no defence. Where a lie
 // is told, the rest of the story is made to fit it:
 //
-//   EAGAIN, and a read cut short   say that a socket is dry or full. With edge-triggered epoll a program that
-//       was told so waits for the next event, and a kernel would send one when that changes. So the socket is
-//       registered again (EPOLL_CTL_MOD), which announces its true state as if it were news: as though the
-//       bytes, the end of stream or the room had come just after the call.
+//   EAGAIN, and what is cut short   say that a socket is dry or full. With edge-triggered epoll a program
+//       that was told so waits for the next event, and a kernel would send one when that changes. So the
+//       socket is registered again (EPOLL_CTL_MOD), which announces its true state as if it were news: as
+//       though the bytes, the end of stream or the room had come just after the call.
 //   ECONNABORTED, EPROTO   say that whoever was first in the queue has left it. The listener is announced
 //   anew
 //       as well: whoever is really there has come just after.
@@ -338,7 +338,9 @@ ssize_t moving(Call call, int socket, std::size_t size, const Errors& errors, bo
         return real(size);
     }
     const ssize_t moved = real(fate.at_most);
-    if (reads && moved > 0) {
+    if (moved > 0) {
+        // Who is told less than it asked for may wait for an event before it goes on, as Asio does: there the
+        // buffer is empty, or full, and a kernel would send one when that changes.
         registrations().announce_again(socket);
     }
     return moved;
