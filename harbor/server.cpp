@@ -7,6 +7,7 @@
 #include "event.hpp"
 #include "log.hpp"
 #include "notify.hpp"
+#include "signals_blocked.hpp"
 #include "socket_options.hpp"
 #include "worker.hpp"
 
@@ -119,6 +120,7 @@ public:
     /// nothing left to do. Not part of the constructor: when the system refuses the third thread, the
     /// destructor has to stop the two that run.
     void start(asio::io_context& control, Event& ended) {
+        const SignalsBlocked blocked;
         for (const auto& worker : workers_) {
             threads_.emplace_back([this, &worker = *worker, &control, &ended] {
                 worker.run();
