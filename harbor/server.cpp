@@ -1,35 +1,30 @@
-// Asio runs what is rare: signals, the grace period, monitoring. The clients' bytes are the workers'
-// business.
+// Asio runs what is rare: signals and the grace period. The clients' bytes are the workers' business, and
+// monitoring has a thread of its own.
 #include "server.hpp"
 
 #include "admin.hpp"
 #include "balancer.hpp"
-#include "event.hpp"
+#include "listener.hpp"
 #include "log.hpp"
 #include "notify.hpp"
 #include "signals_blocked.hpp"
-#include "socket_options.hpp"
 #include "worker.hpp"
 
 #include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/io_context.hpp>
-#include <asio/post.hpp>
 #include <asio/signal_set.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
+#include <atomic>
 #include <csignal>
 #include <exception>
 #include <iostream>
 #include <memory>
-#include <sstream>
-#include <system_error>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace harbor {
@@ -38,64 +33,6 @@ using asio::experimental::awaitable_operators::operator||;
 using asio::ip::tcp;
 
 namespace {
-
-[[noreturn]] void cannot_listen(const tcp::endpoint& endpoint, int error) {
-    std::ostringstream text;
-    text << "cannot listen on " << endpoint;
-    throw std::system_error(error, std::system_category(), text.str());
-}
-
-/// A bound socket, not listening yet. With `shared`, others of this user's may bind the same port.
-Descriptor bind_to(const tcp::endpoint& endpoint, bool shared) {
-    Descriptor socket(
-        ::socket(endpoint.data()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-    if (!socket) {
-        cannot_listen(endpoint, errno);
-    }
-    const int on = 1;
-    // Without this a restarted server could not bind its port while connections of its predecessor sit in
-    // TIME_WAIT (man 7 socket, SO_REUSEADDR).
-    ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (shared && ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) {
-        cannot_listen(endpoint, errno);
-    }
-    if (::bind(socket.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) < 0) {
-        cannot_listen(endpoint, errno);
-    }
-    return socket;
-}
-
-tcp::endpoint local_endpoint(const Descriptor& socket) {
-    tcp::endpoint endpoint;
-    auto length = static_cast<socklen_t>(endpoint.capacity());
-    ::getsockname(socket.get(), endpoint.data(), &length);
-    endpoint.resize(length);
-    return endpoint;
-}
-
-//! [harbor:listeners]
-/// One listener for each worker, all on the same port.
-std::vector<Descriptor> open_listeners(tcp::endpoint endpoint, const Config& config) {
-    const bool shared = config.threads > 1;
-    if (shared && endpoint.port() != 0) {
-        // Sharing a port would let a second balancer start beside this one and take half of its clients,
-        // without a word. So ask first for the port alone.
-        bind_to(endpoint, false);
-    }
-    std::vector<Descriptor> listeners;
-    for (unsigned i = 0; i < config.threads; ++i) {
-        Descriptor listener = bind_to(endpoint, shared);
-        // Sockets inherit these from the listener that accepts them: three calls less for every client.
-        set_socket_options(listener.get(), config);
-        if (::listen(listener.get(), SOMAXCONN) < 0) {
-            cannot_listen(endpoint, errno);
-        }
-        endpoint = local_endpoint(listener); // the port, if any would do
-        listeners.push_back(std::move(listener));
-    }
-    return listeners;
-}
-//! [harbor:listeners]
 
 /// The workers and their threads.
 class Crew {
@@ -116,19 +53,17 @@ public:
         }
     }
 
-    /// Starts the threads. `ended` is set, on the thread that runs `control`, when the last worker has
-    /// nothing left to do. Not part of the constructor: when the system refuses the third thread, the
+    /// Starts the threads. The last worker that has nothing left to do stops `control`: nobody has anything
+    /// to wait for then. Not part of the constructor: when the system refuses the third thread, the
     /// destructor has to stop the two that run.
-    void start(asio::io_context& control, Event& ended) {
+    void start(asio::io_context& control) {
         const SignalsBlocked blocked;
         for (const auto& worker : workers_) {
-            threads_.emplace_back([this, &worker = *worker, &control, &ended] {
+            threads_.emplace_back([this, &worker = *worker, &control] {
                 worker.run();
-                asio::post(control, [this, &ended] {
-                    if (--running_ == 0) {
-                        ended.set();
-                    }
-                });
+                if (--running_ == 0) {
+                    control.stop();
+                }
             });
         }
     }
@@ -145,11 +80,30 @@ public:
 
 private:
     std::vector<std::unique_ptr<Worker>> workers_;
-    std::size_t running_;
+    std::atomic<std::size_t> running_;
     std::vector<std::thread> threads_;
 };
 
-asio::awaitable<void> supervise(Balancer& balancer, Crew& crew, Event& ended, asio::signal_set& signals) {
+/// The endpoint for monitoring and its thread.
+class Monitoring {
+public:
+    Monitoring(const Balancer& balancer, Descriptor listener) : admin_(balancer, std::move(listener)) {
+        const SignalsBlocked blocked;
+        thread_ = std::thread(&Admin::run, &admin_);
+    }
+    Monitoring(const Monitoring&) = delete;
+    Monitoring& operator=(const Monitoring&) = delete;
+    ~Monitoring() {
+        admin_.stop();
+        thread_.join();
+    }
+
+private:
+    Admin admin_;
+    std::thread thread_;
+};
+
+asio::awaitable<void> supervise(Balancer& balancer, Crew& crew, asio::signal_set& signals) {
     co_await signals.async_wait(asio::use_awaitable);
 
     balancer.draining = true; // whoever asks /readyz knows before the port is closed
@@ -160,14 +114,12 @@ asio::awaitable<void> supervise(Balancer& balancer, Crew& crew, Event& ended, as
     crew.drain();
 
     asio::steady_timer timer(co_await asio::this_coro::executor, grace);
-    co_await (ended.wait() || timer.async_wait(asio::use_awaitable) ||
-              signals.async_wait(asio::use_awaitable));
+    co_await (timer.async_wait(asio::use_awaitable) || signals.async_wait(asio::use_awaitable));
 
     const unsigned left = balancer.inflight.taken();
     if (left > 0) {
         log_warning("cut: connections that had not finished: " + std::to_string(left));
         crew.cut();
-        co_await ended.wait();
     }
 }
 
@@ -186,25 +138,24 @@ void run(const Config& config) {
     asio::signal_set signals(context, SIGINT, SIGTERM);
     const tcp::endpoint listen_endpoint = resolve(config.listen).front();
     const tcp::endpoint metrics_endpoint = resolve(config.metrics_listen).front();
-    auto admin = listen_for_admin(context.get_executor(), metrics_endpoint);
-    auto listeners = open_listeners(listen_endpoint, config);
-    const tcp::endpoint endpoint = local_endpoint(listeners.front());
-    Event ended(context.get_executor());
+    Descriptor metrics_listener = listen_on(metrics_endpoint);
+    auto listeners = listen_for_workers(listen_endpoint, config);
+    const tcp::endpoint metrics_at = local_endpoint(metrics_listener);
+    const tcp::endpoint clients_at = local_endpoint(listeners.front());
+    // In this order: monitoring is answered until the last connection is gone.
+    const Monitoring monitoring(balancer, std::move(metrics_listener));
     Crew crew(balancer, std::move(listeners));
-    crew.start(context, ended);
-    std::cerr << "metrics on " << admin.local_endpoint() << '\n';
-    std::cerr << "listening on " << endpoint << '\n';
+    crew.start(context);
+    std::cerr << "metrics on " << metrics_at << '\n';
+    std::cerr << "listening on " << clients_at << '\n';
     notify("READY=1");
 
-    asio::co_spawn(context, answer_admin_requests(std::move(admin), balancer), asio::detached);
-    asio::co_spawn(context, supervise(balancer, crew, ended, signals),
-                   [&context](const std::exception_ptr& failure) {
-                       context.stop();
-                       if (failure) {
-                           std::rethrow_exception(failure); // out of run(), below
-                       }
-                   });
-    context.run(); // returns when the last connection is gone: monitoring is answered until then
+    asio::co_spawn(context, supervise(balancer, crew, signals), [](const std::exception_ptr& failure) {
+        if (failure) {
+            std::rethrow_exception(failure); // out of run(), below
+        }
+    });
+    context.run(); // returns when all connections have ended, or are being cut
 
     // A signal that comes now finds nobody to obey it, and must not turn an orderly end into a death by
     // signal.

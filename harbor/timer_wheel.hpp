@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <coroutine>
 #include <cstdint>
 #include <optional>
 
@@ -41,6 +42,8 @@ public:
     };
     //! [harbor:wheel_entry]
 
+    class Sleep;
+
     explicit TimerWheel(Clock::time_point start) : start_(start) {}
 
     /// Puts the entry in, or moves it.
@@ -65,6 +68,26 @@ private:
     std::array<Entry*, slots> slots_{};
     std::size_t size_ = 0;
     std::uint64_t next_ = 0; // no slot between current_ and this tick has an entry
+};
+
+/// To be awaited: resumes the coroutine at that time, or a little later.
+class TimerWheel::Sleep : Entry {
+public:
+    Sleep(TimerWheel& wheel, Clock::time_point until) : wheel_(wheel), until_(until) {}
+
+    bool await_ready() const { return false; }
+    void await_suspend(std::coroutine_handle<> waiter) {
+        waiter_ = waiter;
+        wheel_.insert(*this, until_);
+    }
+    void await_resume() const {}
+
+private:
+    void expired(Clock::time_point) override { waiter_.resume(); }
+
+    TimerWheel& wheel_;
+    Clock::time_point until_;
+    std::coroutine_handle<> waiter_;
 };
 
 } // namespace harbor

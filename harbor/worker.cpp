@@ -9,8 +9,8 @@
 // The worker runs the ready set as its own loop. It could be one more descriptor in an Asio io_context, which
 // would then wait for it, and for timers and the listener as well; that was measured, and at one connection
 // it costs 7.4 system calls a request against 6.0, because Asio's epoll wakes up first only to say that ours
-// has something. So Asio has the control thread to itself (signals, names, monitoring), and the loop here is
-// twenty lines.
+// has something. So Asio has the control thread to itself (signals, names), and the loop here is twenty
+// lines.
 #include "worker.hpp"
 
 #include "log.hpp"

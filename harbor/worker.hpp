@@ -70,24 +70,7 @@ public:
     }
 
     /// Waits for so long, or a little longer.
-    auto sleep(std::chrono::milliseconds period) {
-        struct Sleep : TimerWheel::Entry {
-            Sleep(Worker& its_worker, std::chrono::milliseconds its_period)
-                : worker(its_worker), period(its_period) {}
-            bool await_ready() const { return false; }
-            void await_suspend(std::coroutine_handle<> its_waiter) {
-                waiter = its_waiter;
-                worker.wheel().insert(*this, worker.now() + period);
-            }
-            void await_resume() const {}
-            void expired(Clock::time_point) override { waiter.resume(); }
-
-            Worker& worker;
-            std::chrono::milliseconds period;
-            std::coroutine_handle<> waiter;
-        };
-        return Sleep(*this, period);
-    }
+    auto sleep(std::chrono::milliseconds period) { return TimerWheel::Sleep(wheel_, now_ + period); }
 
     void enter(Connection& connection);
     void leave(Connection& connection);

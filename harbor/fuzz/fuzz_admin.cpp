@@ -8,12 +8,11 @@
 
 #include "admin.hpp"
 #include "balancer.hpp"
+#include "listener.hpp"
 
 #include <harness/scrape.hpp>
 #include <harness/verdict.hpp>
 
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/write.hpp>
@@ -21,6 +20,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -39,14 +39,6 @@ harbor::Config one_backend() {
 /// One endpoint for all inputs, on this thread: it goes on whenever a scraper waits.
 class Endpoint {
 public:
-    Endpoint() {
-        auto acceptor = harbor::listen_for_admin(context_.get_executor(),
-                                                 tcp::endpoint(asio::ip::make_address("127.0.0.1"), 0));
-        where_ = acceptor.local_endpoint();
-        asio::co_spawn(context_, harbor::answer_admin_requests(std::move(acceptor), balancer_),
-                       asio::detached);
-    }
-
     /// All that comes back for these pieces.
     std::string ask(const std::vector<std::string_view>& pieces) {
         tcp::socket scraper(context_);
@@ -55,7 +47,7 @@ public:
         // To be closed with a reset, so that no port is kept busy by a connection that is over.
         scraper.set_option(asio::socket_base::linger(true, 0));
         for (const std::string_view piece : pieces) {
-            context_.poll();
+            admin_.turn(std::chrono::milliseconds(0));
             asio::error_code ignored; // whoever is refused early need not hear the rest
             asio::write(scraper, asio::buffer(piece), ignored);
         }
@@ -64,7 +56,7 @@ public:
         int rounds = 0; // and not a time: a machine that is busy is no finding
         for (asio::error_code error; !error || error == asio::error::would_block;) {
             expect(++rounds < 4000, "it neither answers nor closes");
-            context_.run_one_for(std::chrono::milliseconds(1));
+            admin_.turn(std::chrono::milliseconds(1));
             std::array<char, 16384> buffer{};
             const std::size_t count = scraper.read_some(asio::buffer(buffer), error);
             reply.append(buffer.data(), count);
@@ -78,8 +70,10 @@ public:
 
 private:
     harbor::Balancer balancer_{one_backend()};
+    harbor::Descriptor listener_ = harbor::listen_on({asio::ip::make_address("127.0.0.1"), 0});
+    tcp::endpoint where_ = harbor::local_endpoint(listener_);
+    harbor::Admin admin_{balancer_, std::move(listener_)};
     asio::io_context context_{1};
-    tcp::endpoint where_;
 };
 
 // ---------------------------------------------------------------------------------------- the second opinion

@@ -36,7 +36,7 @@ harbor::Descriptor listen_somewhere(harness::Endpoint& endpoint) {
     socklen_t length = sizeof address;
     const int on = 1;
     ::setsockopt(listener.get(), IPPROTO_TCP, 1 /* TCP_NODELAY */, &on,
-                 sizeof on); // inherited, as in server.cpp
+                 sizeof on); // inherited, as in listener.cpp
     if (::bind(listener.get(), where, length) < 0 || ::listen(listener.get(), 1024) < 0 ||
         ::getsockname(listener.get(), where, &length) < 0) {
         throw std::runtime_error("the test cannot listen");

@@ -4,18 +4,21 @@
 // there: requests that come in pieces, too large, or not at all.
 #include "admin.hpp"
 #include "balancer.hpp"
+#include "faults.hpp"
+#include "listener.hpp"
 
 #include <harness/catch.hpp>
 #include <harness/scrape.hpp>
 
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
-#include <asio/io_context.hpp>
+#include <asio/ip/address.hpp>
 
+#include <cerrno>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using harness::HttpReply;
@@ -136,29 +139,34 @@ TEST_CASE("backends that are due again count as in rotation") {
 
 namespace {
 
-/// The endpoint with a socket, on a thread.
-class Admin {
+/// The endpoint with a socket, on a thread whose calls can be made to fail.
+class RunningAdmin {
 public:
-    explicit Admin(const harbor::Balancer& balancer) {
-        auto acceptor =
-            harbor::listen_for_admin(context_.get_executor(), {asio::ip::make_address("127.0.0.1"), 0});
-        endpoint_.port = acceptor.local_endpoint().port();
-        asio::co_spawn(context_, harbor::answer_admin_requests(std::move(acceptor), balancer),
-                       asio::detached);
-        thread_ = std::thread([this] { context_.run(); });
+    explicit RunningAdmin(const harbor::Balancer& balancer) {
+        harbor::Descriptor listener = harbor::listen_on({asio::ip::make_address("127.0.0.1"), 0});
+        endpoint_.port = harbor::local_endpoint(listener).port();
+        const faults::Faults::OnThisThread registers(faults_);
+        admin_ = std::make_unique<harbor::Admin>(balancer, std::move(listener));
+        thread_ = std::thread([this] {
+            const faults::Faults::OnThisThread subject(faults_);
+            admin_->run();
+        });
     }
-    ~Admin() {
-        context_.stop();
+    ~RunningAdmin() {
+        faults_.set({});
+        admin_->stop();
         thread_.join();
     }
-    Admin(const Admin&) = delete;
-    Admin& operator=(const Admin&) = delete;
+    RunningAdmin(const RunningAdmin&) = delete;
+    RunningAdmin& operator=(const RunningAdmin&) = delete;
 
     harness::Endpoint endpoint() const { return endpoint_; }
+    faults::Faults& faults() { return faults_; }
 
 private:
-    asio::io_context context_{1};
+    faults::Faults faults_;
     harness::Endpoint endpoint_;
+    std::unique_ptr<harbor::Admin> admin_;
     std::thread thread_;
 };
 
@@ -166,7 +174,7 @@ private:
 
 TEST_CASE("the endpoint answers over a socket and closes cleanly") {
     harbor::Balancer balancer(two_backends());
-    const Admin admin(balancer);
+    const RunningAdmin admin(balancer);
     REQUIRE(harness::scrape(admin.endpoint()).value("harbor_accepts_total") == 0);
     REQUIRE(harness::scrape_json(admin.endpoint()).number("accepts_total") == 0);
     const HttpReply reply = harness::http_get(admin.endpoint(), "/healthz");
@@ -178,7 +186,7 @@ TEST_CASE("the endpoint answers over a socket and closes cleanly") {
 
 TEST_CASE("a request that comes byte by byte is answered") {
     const harbor::Balancer balancer(two_backends());
-    const Admin admin(balancer);
+    const RunningAdmin admin(balancer);
     harness::Client client(admin.endpoint());
     client.send_byte_by_byte("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
     const harness::Received received = client.receive_until_end();
@@ -187,7 +195,7 @@ TEST_CASE("a request that comes byte by byte is answered") {
 
 TEST_CASE("a head that is too large is refused and the next request is answered") {
     const harbor::Balancer balancer(two_backends());
-    const Admin admin(balancer);
+    const RunningAdmin admin(balancer);
     harness::Client client(admin.endpoint());
     client.try_send("GET /healthz HTTP/1.1\r\nX: " + std::string(8 * 1024 - 26, 'x'));
     const harness::Received received = client.receive_until_end();
@@ -197,7 +205,7 @@ TEST_CASE("a head that is too large is refused and the next request is answered"
 
 TEST_CASE("those who connect and say nothing do not keep others from being answered") {
     const harbor::Balancer balancer(two_backends());
-    const Admin admin(balancer);
+    const RunningAdmin admin(balancer);
     std::vector<harness::Client> silent;
     for (int i = 0; i < 50; ++i) {
         silent.emplace_back(admin.endpoint());
@@ -212,14 +220,108 @@ TEST_CASE("those who connect and say nothing do not keep others from being answe
     }
 }
 
+TEST_CASE("who sends without end after the request does not keep others from being answered") {
+    const harbor::Balancer balancer(two_backends());
+    const RunningAdmin admin(balancer);
+    harness::Client flood(admin.endpoint());
+    flood.send("GET /healthz HTTP/1.1\r\n\r\n");
+    std::jthread sender([&flood](const std::stop_token& stop) {
+        try {
+            while (!stop.stop_requested()) {
+                flood.send(std::string(64 * 1024, 'x'));
+            }
+        } catch (const harness::Failure&) { // hung up on, as it should be
+        }
+    });
+    REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
+    sender.join();
+}
+
+namespace {
+
+struct Mishap {
+    faults::Call call;
+    int error;
+};
+
+const std::vector<Mishap> mishaps{{faults::Call::accept4, EMFILE},   {faults::Call::accept4, ECONNABORTED},
+                                  {faults::Call::allocate, ENOMEM},  {faults::Call::epoll_ctl, ENOSPC},
+                                  {faults::Call::recv, ECONNRESET},  {faults::Call::recv, EAGAIN},
+                                  {faults::Call::send, EPIPE},       {faults::Call::send, EAGAIN},
+                                  {faults::Call::shutdown, ENOTCONN}};
+
+/// Whether there is a whole reply, or none at all.
+harness::Verdict all_or_nothing(harness::Endpoint endpoint) {
+    harness::Client client(endpoint);
+    client.try_send("GET /metrics HTTP/1.1\r\n\r\n");
+    const std::string bytes = client.receive_until_end().bytes;
+    if (!bytes.empty()) {
+        const HttpReply reply = harness::parse_http_reply(bytes);
+        if (reply.status != 200 || reply.header("Content-Length") != std::to_string(reply.body.size())) {
+            return harness::Verdict::no("half a reply:\n" + bytes);
+        }
+    }
+    return harness::Verdict::yes(bytes.empty() ? "nothing" : "a whole reply");
+}
+
+} // namespace
+
+TEST_CASE("whatever goes wrong for one scraper the next one is answered") {
+    const harbor::Balancer balancer(two_backends());
+    RunningAdmin admin(balancer);
+    for (const Mishap& mishap : mishaps) {
+        // The first such call, then the second, and so on, until a scrape needs no more of them.
+        for (unsigned number = 0, seen = 1; number < seen; ++number) {
+            INFO(faults::to_text(mishap.call) << " number " << number << ", errno " << mishap.error);
+            admin.faults().set([=](const faults::Attempt& attempt) {
+                const bool now = attempt.call == mishap.call && attempt.number == number;
+                return faults::Fate{now ? mishap.error : 0};
+            });
+            CHECK(all_or_nothing(admin.endpoint()));
+            seen = admin.faults().count(mishap.call);
+            REQUIRE(seen > 0);
+            admin.faults().set({});
+            REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
+        }
+    }
+}
+
+TEST_CASE("a time without any memory costs only the scrapers of that time") {
+    const harbor::Balancer balancer(two_backends());
+    RunningAdmin admin(balancer);
+    admin.faults().set(
+        [](const faults::Attempt& attempt) { return faults::Fate{attempt.call == faults::Call::allocate}; });
+    for (int i = 0; i < 5; ++i) {
+        harness::Client client(admin.endpoint());
+        client.try_send("GET /healthz HTTP/1.1\r\n\r\n");
+        CHECK(client.receive_until_end().bytes.empty());
+    }
+    admin.faults().set({});
+    REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
+}
+
+TEST_CASE("who has not been answered when the endpoint ends is hung up on") {
+    const harbor::Balancer balancer(two_backends());
+    std::vector<harness::Client> waiting;
+    {
+        const RunningAdmin admin(balancer);
+        for (int i = 0; i < 3; ++i) {
+            waiting.emplace_back(admin.endpoint());
+        }
+        REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status ==
+                200); // so the three have been let in
+    }
+    for (harness::Client& client : waiting) {
+        REQUIRE(client.receive_until_end().bytes.empty());
+    }
+}
+
 TEST_CASE("an address that is in use is named in the complaint") {
-    asio::io_context context;
-    const auto first =
-        harbor::listen_for_admin(context.get_executor(), {asio::ip::make_address("127.0.0.1"), 0});
-    const auto port = first.local_endpoint().port();
+    const harbor::Descriptor first = harbor::listen_on({asio::ip::make_address("127.0.0.1"), 0});
+    const auto port = harbor::local_endpoint(first).port();
     std::string complaint;
     try {
-        harbor::listen_for_admin(context.get_executor(), {asio::ip::make_address("127.0.0.1"), port});
+        harbor::listen_on({asio::ip::make_address("127.0.0.1"), port});
     } catch (const std::system_error& failure) {
         complaint = failure.what();
     }
