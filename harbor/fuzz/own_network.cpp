@@ -1,14 +1,13 @@
 #include "own_network.hpp"
 
+#include "../tests/loopback.hpp"
+
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <iostream>
 
-#include <net/if.h>
 #include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 namespace fuzz {
 
@@ -18,14 +17,9 @@ void use_own_network() {
         std::cerr << "no network of its own: " << std::strerror(errno) << '\n';
         return;
     }
-    const int any = ::socket(AF_INET, SOCK_DGRAM, 0);
-    ifreq loopback{};
-    std::strcpy(loopback.ifr_name, "lo"); // NOLINT: it fits
-    loopback.ifr_flags = IFF_UP | IFF_RUNNING;
-    if (::ioctl(any, SIOCSIFFLAGS, &loopback) < 0) {
+    if (!bring_loopback_up()) {
         std::cerr << "the loopback interface stays down: " << std::strerror(errno) << '\n';
     }
-    ::close(any);
     // Here nobody needs TIME_WAIT, and ports come round again within seconds. (Refused to all but root.)
     std::ofstream("/proc/sys/net/ipv4/tcp_max_tw_buckets") << 0;
 }

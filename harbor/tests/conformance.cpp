@@ -1,18 +1,15 @@
 #include "conformance.hpp"
+#include "loopback.hpp"
 
 #include <harness/program.hpp>
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -70,14 +67,7 @@ OwnNetwork::OwnNetwork() : before_(::open("/proc/thread-self/ns/net", O_RDONLY |
     if (before_ < 0 || ::unshare(CLONE_NEWNET) < 0) {
         refused("a network namespace of its own");
     }
-    // It has a loopback interface, which is down.
-    const int any = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ifreq request{};
-    std::strcpy(request.ifr_name, "lo"); // NOLINT: it fits
-    request.ifr_flags = IFF_UP;
-    const bool up = ::ioctl(any, SIOCSIFFLAGS, &request) == 0;
-    ::close(any);
-    if (!up) {
+    if (!bring_loopback_up()) {
         refused("a loopback interface");
     }
 }

@@ -5,8 +5,7 @@
 //
 //   seed=N     which of them go wrong: the n-th call of a kind is spoilt or not by a hash of seed, kind and n
 //   rate=R     how many of them, from 0 to 1
-//   kind=K     `unnoticed` (the default): only what a correct program hides from everybody, so that whatever
-//   is
+//   kind=K     `unnoticed` (the default): only what a correct program hides from everybody, so that what is
 //              said about it without faults must still hold; or `all`
 //   calls=A+B  only these kinds; see board.hpp for the names
 //   board=PATH a file with a Board: nothing goes wrong until its switch is on, and what does is counted there
@@ -22,9 +21,8 @@
 //       that was told so waits for the next event, and a kernel would send one when that changes. So the
 //       socket is registered again (EPOLL_CTL_MOD), which announces its true state as if it were news: as
 //       though the bytes, the end of stream or the room had come just after the call.
-//   ECONNABORTED, EPROTO   say that whoever was first in the queue has left it. The listener is announced
-//   anew
-//       as well: whoever is really there has come just after.
+//   ECONNABORTED, EPROTO   say that whoever was first in the queue has left it. The listener too is
+//       announced anew: whoever is really there has come just after.
 //   ECONNRESET, EPIPE, ETIMEDOUT   say that a peer is gone which is still there. What the program then does
 //       to it is real enough: it has to see a reset.
 //   connect does not happen at all when it is said to fail, and neither does any other call that has failed.
