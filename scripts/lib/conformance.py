@@ -52,6 +52,8 @@ TABLE = {
         Row("The client resets during the dial: it is cancelled", ["harbor: a client that leaves during the dial ends the dial"]),
         Row("The backend accepts and closes: nothing is replayed", ["harbor: what was sent to a backend that closes at once goes to no other"]),
         Row("64 MiB through and back; 32 MiB each way at once", ["02: 64 MiB pass through and back unchanged", "02: 32 MiB in each direction at the same time arrive unchanged"]),
+        Row("A network that delays, loses and reorders", ["harbor: on a rough network every byte arrives and every end is clean"]),
+        Row("… and the backend resets during its answer", ["harbor: an answer cut off by a reset does not pass for a whole one on a rough network"]),
         Row("A stuck upload does not hold up the download", ["02: an upload that is stuck does not hold up the download"]),
     ],
     "Balancing": [
