@@ -44,19 +44,22 @@ function(harbor_chapter number)
     target_compile_definitions(${prefix}_tests PRIVATE HARBOR_DEFAULT_PROGRAM="$<TARGET_FILE:${prefix}_program>")
     add_dependencies(${prefix}_tests ${prefix}_program harness_echo)
     catch_discover_tests(${prefix}_tests TEST_PREFIX "${prefix}: "
-      PROPERTIES ENVIRONMENT "HARBOR_UNDER_TEST=$<TARGET_FILE:${prefix}_program>" LABELS "${prefix}" TIMEOUT 180)
+      PROPERTIES ENVIRONMENT "HARBOR_UNDER_TEST=$<TARGET_FILE:${prefix}_program>"
+      LABELS "${prefix}" TIMEOUT ${HARBOR_TEST_TIMEOUT})
     # The whole tree also lets them judge its last program. The extra argument is Catch2's default and changes nothing,
     # but catch_discover_tests() names its files by a hash of the arguments, and two calls may not write the same files.
     if(HARBOR_LAST_PROGRAM)
       catch_discover_tests(${prefix}_tests TEST_PREFIX "harbor: ${prefix}: " EXTRA_ARGS --order decl
-        PROPERTIES ENVIRONMENT "HARBOR_UNDER_TEST=$<TARGET_FILE:${HARBOR_LAST_PROGRAM}>" LABELS harbor TIMEOUT 180)
+        PROPERTIES ENVIRONMENT "HARBOR_UNDER_TEST=$<TARGET_FILE:${HARBOR_LAST_PROGRAM}>"
+        LABELS harbor TIMEOUT ${HARBOR_TEST_TIMEOUT})
     endif()
   endif()
 
   file(GLOB unit CONFIGURE_DEPENDS ${here}/tests/unit_*.cpp)
   if(unit)
     harbor_unit_tests(${prefix}_unit_tests ${prefix}_code "${unit}")
-    catch_discover_tests(${prefix}_unit_tests TEST_PREFIX "${prefix} unit: " PROPERTIES LABELS "${prefix}" TIMEOUT 180)
+    catch_discover_tests(${prefix}_unit_tests TEST_PREFIX "${prefix} unit: "
+      PROPERTIES LABELS "${prefix}" TIMEOUT ${HARBOR_TEST_TIMEOUT})
   endif()
 
   file(GLOB others LIST_DIRECTORIES true ${here}/../[0-9][0-9]_*)

@@ -11,6 +11,11 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 set(HARBOR_SANITIZE "" CACHE STRING "Sanitizers for every target: 'address,undefined' or 'thread'; empty for none")
+# Seconds for one test, after which it hangs; a sanitizer makes the slowest of them ten times as slow.
+set(HARBOR_TEST_TIMEOUT 180)
+if(HARBOR_SANITIZE)
+  set(HARBOR_TEST_TIMEOUT 900)
+endif()
 option(HARBOR_WERROR "Treat warnings as errors" ON)
 
 find_package(Threads REQUIRED)
