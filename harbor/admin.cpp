@@ -33,6 +33,7 @@ constexpr std::chrono::seconds patience{5}; // for the request, and again for th
 // So many at once, and then the one who has waited longest has to go: each costs a descriptor, and the
 // clients need those too.
 constexpr std::size_t most_scrapers = 128;
+constexpr unsigned most_in_a_row = 32; // let in before others have a turn; fewer than would push them out
 
 std::string http_reply(std::string_view status, std::string_view type, std::string_view body) {
     std::string text("HTTP/1.1 ");
@@ -191,10 +192,12 @@ void Admin::stop() {
 
 Task<> Admin::accept_scrapers() {
     Backoff backoff;
+    unsigned in_a_row = 0;
     while (co_await listener_.until_readable()) {
         Descriptor scraper(::accept4(listener_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
         if (!scraper && errno == EAGAIN) {
             listener_.readable = false;
+            in_a_row = 0;
             continue;
         }
         bool welcome = bool(scraper);
@@ -208,10 +211,12 @@ Task<> Admin::accept_scrapers() {
                 welcome = false; // no memory for its frame: the socket is closed already
             }
         }
-        if (welcome) {
-            backoff.reset();
-        } else {
+        if (!welcome) {
             co_await TimerWheel::Sleep(wheel_, Clock::now() + backoff.next());
+        } else if (backoff.reset(); ++in_a_row == most_in_a_row) {
+            // Those who are in have sent their requests meanwhile, and nobody has read them.
+            in_a_row = 0;
+            co_await TimerWheel::Sleep(wheel_, Clock::now());
         }
     }
 }

@@ -143,7 +143,7 @@ void run(const Config& config) {
     const tcp::endpoint metrics_at = local_endpoint(metrics_listener);
     const tcp::endpoint clients_at = local_endpoint(listeners.front());
     // In this order: monitoring is answered until the last connection is gone.
-    const Monitoring monitoring(balancer, std::move(metrics_listener));
+    Monitoring monitoring(balancer, std::move(metrics_listener));
     Crew crew(balancer, std::move(listeners));
     crew.start(context);
     std::cerr << "metrics on " << metrics_at << '\n';

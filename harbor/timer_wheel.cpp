@@ -62,6 +62,9 @@ void TimerWheel::expire(Clock::time_point now) {
         current_ = std::max(current_, last); // nothing to find on the way
         return;
     }
+    if (last > slots) {
+        current_ = std::max(current_, last - slots); // after a quiet day, to look at each slot once is enough
+    }
     while (current_ < last) {
         ++current_;
         // Take the list out of the wheel first: whoever is called back may put itself, or others, in again,
