@@ -35,6 +35,11 @@ constexpr std::chrono::seconds patience{5}; // for the request, and again for th
 constexpr std::size_t most_scrapers = 128;
 constexpr unsigned most_in_a_row = 32; // let in before others have a turn; fewer than would push them out
 
+/// After a call that failed: nothing to be had now, or, with EINTR, a signal came and nothing is known.
+bool may_go_on(int error) {
+    return error == EAGAIN || error == EINTR;
+}
+
 std::string http_reply(std::string_view status, std::string_view type, std::string_view body) {
     std::string text("HTTP/1.1 ");
     text.append(status).append("\r\nContent-Type: ").append(type);
@@ -81,9 +86,8 @@ const char* not_ready(const Balancer& balancer) {
 /// front. Lives in the frame of serve().
 class Admin::Scraper : private TimerWheel::Entry {
 public:
-    Scraper(Admin& admin, Descriptor descriptor) : admin_(admin) {
+    Scraper(Admin& admin, Descriptor descriptor) : admin_(admin), link_(admin.last_) {
         socket.open(std::move(descriptor), admin.ready_);
-        link_ = admin.last_;
         *link_ = this;
         admin.last_ = &next_;
         ++admin.scraper_count_;
@@ -195,8 +199,8 @@ Task<> Admin::accept_scrapers() {
     unsigned in_a_row = 0;
     while (co_await listener_.until_readable()) {
         Descriptor scraper(::accept4(listener_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-        if (!scraper && errno == EAGAIN) {
-            listener_.readable = false;
+        if (!scraper && may_go_on(errno)) {
+            listener_.readable = errno == EINTR;
             in_a_row = 0;
             continue;
         }
@@ -230,8 +234,8 @@ Task<std::string> Admin::listen_to(Scraper& scraper) {
     while (co_await socket.until_readable()) {
         const std::size_t room = head.size() - size;
         const ssize_t received = ::recv(socket.fd(), head.data() + size, room, 0);
-        if (received < 0 && errno == EAGAIN) {
-            socket.readable = false;
+        if (received < 0 && may_go_on(errno)) {
+            socket.readable = errno == EINTR;
             continue;
         }
         if (received <= 0) {
@@ -258,8 +262,8 @@ Task<> Admin::answer(Scraper& scraper, std::string_view reply) {
         const ssize_t sent = ::send(socket.fd(), reply.data(), reply.size(), MSG_NOSIGNAL);
         if (sent >= 0) {
             reply.remove_prefix(static_cast<std::size_t>(sent));
-        } else if (errno == EAGAIN) {
-            socket.writable = false;
+        } else if (may_go_on(errno)) {
+            socket.writable = errno == EINTR;
         } else {
             co_return;
         }
@@ -273,8 +277,8 @@ Task<> Admin::answer(Scraper& scraper, std::string_view reply) {
         const ssize_t received = ::recv(socket.fd(), ignored.data(), ignored.size(), 0);
         if (received > 0) {
             thrown_away += static_cast<std::size_t>(received);
-        } else if (received < 0 && errno == EAGAIN) {
-            socket.readable = false;
+        } else if (received < 0 && may_go_on(errno)) {
+            socket.readable = errno == EINTR;
         } else {
             co_return;
         }
@@ -290,7 +294,7 @@ Detached Admin::serve(Descriptor descriptor) {
             scraper.renew_patience();
             co_await answer(scraper, reply);
         }
-    } catch (const std::exception&) {
+    } catch (const std::exception&) { // NOLINT(bugprone-empty-catch)
         // No memory for the reply, or no room in the ready set: the connection closes, and the scraper asks
         // again.
     }

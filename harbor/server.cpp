@@ -10,19 +10,24 @@
 #include "signals_blocked.hpp"
 #include "worker.hpp"
 
+#include <asio/buffer.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/io_context.hpp>
-#include <asio/signal_set.hpp>
+#include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 
+#include <sys/signalfd.h>
+
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <exception>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -103,8 +108,43 @@ private:
     std::thread thread_;
 };
 
-asio::awaitable<void> supervise(Balancer& balancer, Crew& crew, asio::signal_set& signals) {
-    co_await signals.async_wait(asio::use_awaitable);
+/// SIGTERM and SIGINT, to be waited for.
+///
+/// They are read from a descriptor (man 2 signalfd), and no handler ever runs: a handler can be called so
+/// fast, by somebody who sends without pause, that the thread it interrupts comes to nothing else. They stay
+/// blocked to the end of the process, so that one that comes at the very end does not turn an orderly end
+/// into a death by signal.
+class Signals {
+public:
+    /// For all threads that are started from now on.
+    explicit Signals(asio::io_context& context) : descriptor_(context, open()) {}
+
+    asio::awaitable<void> next() {
+        co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+        signalfd_siginfo which{};
+        asio::error_code none_after_all;
+        descriptor_.read_some(asio::buffer(&which, sizeof which), none_after_all);
+    }
+
+private:
+    static int open() {
+        sigset_t both;
+        ::sigemptyset(&both);
+        ::sigaddset(&both, SIGINT);
+        ::sigaddset(&both, SIGTERM);
+        ::pthread_sigmask(SIG_BLOCK, &both, nullptr);
+        const int descriptor = ::signalfd(-1, &both, SFD_NONBLOCK | SFD_CLOEXEC);
+        if (descriptor < 0) {
+            throw std::system_error(errno, std::system_category(), "signalfd");
+        }
+        return descriptor;
+    }
+
+    asio::posix::stream_descriptor descriptor_;
+};
+
+asio::awaitable<void> supervise(Balancer& balancer, Crew& crew, Signals& signals) {
+    co_await signals.next();
 
     balancer.draining = true; // whoever asks /readyz knows before the port is closed
     notify("STOPPING=1");
@@ -114,7 +154,7 @@ asio::awaitable<void> supervise(Balancer& balancer, Crew& crew, asio::signal_set
     crew.drain();
 
     asio::steady_timer timer(co_await asio::this_coro::executor, grace);
-    co_await (timer.async_wait(asio::use_awaitable) || signals.async_wait(asio::use_awaitable));
+    co_await (timer.async_wait(asio::use_awaitable) || signals.next());
 
     const unsigned left = balancer.inflight.taken();
     if (left > 0) {
@@ -135,7 +175,7 @@ void run(const Config& config) {
     asio::io_context context(1);
     // From here on a signal is an event like any other. Before the ports are open, so that none comes too
     // early.
-    asio::signal_set signals(context, SIGINT, SIGTERM);
+    Signals signals(context);
     const tcp::endpoint listen_endpoint = resolve(config.listen).front();
     const tcp::endpoint metrics_endpoint = resolve(config.metrics_listen).front();
     Descriptor metrics_listener = listen_on(metrics_endpoint);
@@ -156,14 +196,6 @@ void run(const Config& config) {
         }
     });
     context.run(); // returns when all connections have ended, or are being cut
-
-    // A signal that comes now finds nobody to obey it, and must not turn an orderly end into a death by
-    // signal.
-    sigset_t late;
-    ::sigemptyset(&late);
-    ::sigaddset(&late, SIGINT);
-    ::sigaddset(&late, SIGTERM);
-    ::pthread_sigmask(SIG_BLOCK, &late, nullptr);
 }
 
 } // namespace harbor

@@ -257,7 +257,7 @@ TEST_CASE("who sends without end after the request does not keep others from bei
             while (!stop.stop_requested()) {
                 flood.send(std::string(64 * 1024, 'x'));
             }
-        } catch (const harness::Failure&) { // hung up on, as it should be
+        } catch (const harness::Failure&) { // NOLINT(bugprone-empty-catch): hung up on, as it should be
         }
     });
     REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
@@ -273,12 +273,16 @@ struct Mishap {
 
 const std::vector<Mishap> mishaps{{faults::Call::accept4, EMFILE},   {faults::Call::accept4, ECONNABORTED},
                                   {faults::Call::allocate, ENOMEM},  {faults::Call::epoll_ctl, ENOSPC},
-                                  {faults::Call::recv, ECONNRESET},  {faults::Call::recv, EAGAIN},
-                                  {faults::Call::send, EPIPE},       {faults::Call::send, EAGAIN},
+                                  {faults::Call::recv, ECONNRESET},  {faults::Call::send, EPIPE},
                                   {faults::Call::shutdown, ENOTCONN}};
 
+// Those that are nobody's fault, and that nobody may notice.
+const std::vector<Mishap> delays{{faults::Call::accept4, EAGAIN}, {faults::Call::accept4, EINTR},
+                                 {faults::Call::recv, EAGAIN},    {faults::Call::recv, EINTR},
+                                 {faults::Call::send, EAGAIN},    {faults::Call::send, EINTR}};
+
 /// Whether there is a whole reply, or none at all, and then an end.
-harness::Verdict all_or_nothing(harness::Endpoint endpoint) {
+harness::Verdict all_or_nothing(const harness::Endpoint& endpoint) {
     harness::Client client(endpoint);
     client.try_send("GET /metrics HTTP/1.1\r\n\r\n");
     const auto [bytes, ending] = client.receive_until_end();
@@ -294,29 +298,43 @@ harness::Verdict all_or_nothing(harness::Endpoint endpoint) {
     return harness::Verdict::yes(bytes.empty() ? "nothing" : "a whole reply");
 }
 
-} // namespace
-
-TEST_CASE("whatever goes wrong for one scraper the next one is answered") {
+/// Lets the first such call of a scrape go wrong, then the second, and so on, until a scrape needs no more of
+/// them.
+template<typename Scrape>
+void in_turn(const Mishap& mishap, Scrape scrape) {
     const harbor::Balancer balancer(two_backends());
     RunningAdmin admin(balancer);
     const std::size_t before = open_descriptors();
+    for (unsigned number = 0, seen = 1; number < seen; ++number) {
+        INFO(faults::to_text(mishap.call) << " number " << number << ", errno " << mishap.error);
+        admin.faults().set([=](const faults::Attempt& attempt) {
+            const bool now = attempt.call == mishap.call && attempt.number == number;
+            return faults::Fate{now ? mishap.error : 0};
+        });
+        CHECK(scrape(admin.endpoint()));
+        // Done with this scraper, or its last call would count as the first of the next.
+        REQUIRE(descriptors_return_to(before));
+        seen = admin.faults().count(mishap.call);
+        REQUIRE(seen > 0);
+        admin.faults().set({});
+        REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
+        REQUIRE(descriptors_return_to(before));
+    }
+}
+
+} // namespace
+
+TEST_CASE("whatever goes wrong for one scraper the next one is answered") {
     for (const Mishap& mishap : mishaps) {
-        // The first such call, then the second, and so on, until a scrape needs no more of them. Between two
-        // the endpoint has to be done with the scraper before, or its last call would count as the first.
-        for (unsigned number = 0, seen = 1; number < seen; ++number) {
-            INFO(faults::to_text(mishap.call) << " number " << number << ", errno " << mishap.error);
-            admin.faults().set([=](const faults::Attempt& attempt) {
-                const bool now = attempt.call == mishap.call && attempt.number == number;
-                return faults::Fate{now ? mishap.error : 0};
-            });
-            CHECK(all_or_nothing(admin.endpoint()));
-            REQUIRE(descriptors_return_to(before));
-            seen = admin.faults().count(mishap.call);
-            REQUIRE(seen > 0);
-            admin.faults().set({});
-            REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
-            REQUIRE(descriptors_return_to(before));
-        }
+        in_turn(mishap, all_or_nothing);
+    }
+}
+
+TEST_CASE("a call that a signal interrupts or that comes too early is made again and nobody notices") {
+    for (const Mishap& mishap : delays) {
+        in_turn(mishap, [](const harness::Endpoint& endpoint) {
+            return harness::http_get(endpoint, "/metrics").status == 200;
+        });
     }
 }
 

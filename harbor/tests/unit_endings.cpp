@@ -100,7 +100,7 @@ std::jthread in_background(std::function<void()> what) {
     return std::jthread([what = std::move(what)] {
         try {
             what();
-        } catch (const harness::Failure&) {
+        } catch (const harness::Failure&) { // NOLINT(bugprone-empty-catch)
         }
     });
 }

@@ -78,16 +78,16 @@ TEST_CASE("the service manager is told by a datagram to an abstract socket") {
 }
 
 TEST_CASE("nothing is sent where no service manager has asked for it") {
-    ::unsetenv("NOTIFY_SOCKET");
+    ::unsetenv("NOTIFY_SOCKET"); // NOLINT(concurrency-mt-unsafe): one thread
     CHECK_FALSE(harbor::notify("READY=1"));
 }
 
 TEST_CASE("the socket is the one that the environment names") {
     const TemporaryFolder folder;
     const Manager manager(folder.file("notify"));
-    ::setenv("NOTIFY_SOCKET", folder.file("notify").c_str(), 1);
+    ::setenv("NOTIFY_SOCKET", folder.file("notify").c_str(), 1); // NOLINT(concurrency-mt-unsafe): one thread
     CHECK(harbor::notify("READY=1"));
-    ::unsetenv("NOTIFY_SOCKET");
+    ::unsetenv("NOTIFY_SOCKET"); // NOLINT(concurrency-mt-unsafe): one thread
     CHECK(manager.received() == "READY=1");
 }
 

@@ -73,7 +73,7 @@ void send_and_end(Peer& peer, const std::string& bytes) {
         if (peer.try_send(bytes)) {
             peer.half_close();
         }
-    } catch (const Failure&) { // reset meanwhile
+    } catch (const Failure&) { // NOLINT(bugprone-empty-catch): reset meanwhile
     }
 }
 
