@@ -42,7 +42,10 @@ public:
     /// All that comes back for these pieces.
     std::string ask(const std::vector<std::string_view>& pieces) {
         tcp::socket scraper(context_);
-        scraper.connect(where_);
+        scraper.open(tcp::v4());
+        expect(
+            fuzz::connect_to(scraper.native_handle(), where_.data(), static_cast<socklen_t>(where_.size())),
+            "it does not listen");
         scraper.non_blocking(true);
         // To be closed with a reset, so that no port is kept busy by a connection that is over.
         scraper.set_option(asio::socket_base::linger(true, 0));

@@ -244,7 +244,7 @@ private:
     void connect(std::uint16_t port) {
         Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         const sockaddr_in where = loopback(port);
-        expect(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where) == 0 &&
+        expect(fuzz::connect_to(socket.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where) &&
                    ::fcntl(socket.get(), F_SETFL, O_NONBLOCK) == 0,
                "the fuzz target cannot connect");
         client_.open(std::move(socket), small_buffers());

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iostream>
 
+#include <poll.h>
 #include <sched.h>
 
 namespace fuzz {
@@ -22,6 +23,21 @@ void use_own_network() {
     }
     // Here nobody needs TIME_WAIT, and ports come round again within seconds. (Refused to all but root.)
     std::ofstream("/proc/sys/net/ipv4/tcp_max_tw_buckets") << 0;
+}
+
+bool connect_to(int fd, const sockaddr* where, socklen_t size) {
+    if (::connect(fd, where, size) == 0) {
+        return true;
+    }
+    if (errno != EINTR) {
+        return false;
+    }
+    pollfd done{fd, POLLOUT, 0};
+    while (::poll(&done, 1, -1) < 0 && errno == EINTR) {
+    }
+    int error = 0;
+    socklen_t length = sizeof error;
+    return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
 }
 
 } // namespace fuzz
