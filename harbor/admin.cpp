@@ -53,6 +53,14 @@ std::string refusal(std::string_view status) {
     return http_reply(status, "text/plain", std::string(status) + '\n');
 }
 
+/// Who sends HEAD takes what comes behind the head for the next reply (RFC 9110, section 9.3.2).
+std::string reply_to(std::string_view request, std::string reply) {
+    if (request.starts_with("HEAD ")) {
+        reply.resize(reply.find("\r\n\r\n") + 4);
+    }
+    return reply;
+}
+
 bool wants_json(std::string_view head) {
     std::string lower(head);
     std::transform(lower.begin(), lower.end(), lower.begin(),
@@ -142,10 +150,8 @@ std::string admin_reply(std::string_view head, const Balancer& balancer) {
     std::string_view path = line.substr(first + 1, second - first - 1);
     path = path.substr(0, path.find('?'));
     const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz";
-    if (const std::string_view method = line.substr(0, first); !known || method != "GET") {
-        const std::string reply = refusal(known ? "405 Method Not Allowed" : "404 Not Found");
-        // Who sends HEAD takes what comes behind the head for the next reply (RFC 9110, section 9.3.2).
-        return method == "HEAD" ? reply.substr(0, reply.find("\r\n\r\n") + 4) : reply;
+    if (!known || line.substr(0, first) != "GET") {
+        return reply_to(line, refusal(known ? "405 Method Not Allowed" : "404 Not Found"));
     }
     if (path == "/healthz") {
         return http_reply("200 OK", "text/plain", "ok\n"); // whoever can answer is up
@@ -250,10 +256,10 @@ Task<std::string> Admin::listen_to(Scraper& scraper) {
             co_return admin_reply(std::string_view(head.data(), end + 4), balancer_);
         }
         if (size == head.size()) {
-            co_return refusal("431 Request Header Fields Too Large");
+            co_return reply_to({head.data(), size}, refusal("431 Request Header Fields Too Large"));
         }
     }
-    co_return scraper.dismissed() ? "" : refusal("408 Request Timeout");
+    co_return scraper.dismissed() ? "" : reply_to({head.data(), size}, refusal("408 Request Timeout"));
 }
 
 Task<> Admin::answer(Scraper& scraper, std::string_view reply) {

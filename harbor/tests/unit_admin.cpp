@@ -205,6 +205,16 @@ TEST_CASE("a head that is too large is refused and the next request is answered"
     REQUIRE(harness::http_get(admin.endpoint(), "/healthz").status == 200);
 }
 
+TEST_CASE("a head that is too large is refused without a body when the method is HEAD") {
+    const harbor::Balancer balancer(two_backends());
+    RunningAdmin admin(balancer);
+    harness::Client client(admin.endpoint());
+    client.try_send("HEAD /healthz HTTP/1.1\r\nX: " + std::string(8 * 1024 - 27, 'x'));
+    const std::string reply = client.receive_until_end().bytes;
+    REQUIRE(reply.starts_with("HTTP/1.1 431 "));
+    REQUIRE(reply.ends_with("\r\n\r\n"));
+}
+
 TEST_CASE("those who connect and say nothing do not keep others from being answered") {
     const harbor::Balancer balancer(two_backends());
     RunningAdmin admin(balancer);
