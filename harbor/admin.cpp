@@ -4,10 +4,10 @@
 // who ask at once, and what is not understood is refused. It is on the loopback address unless told
 // otherwise, and it shares no thread with the clients' connections.
 //
-// Asio could do this in half the lines; chapter 06 does it so. But it allocates for every wait, and when
-// there is no memory it throws from where nobody can catch it: out of io_context::run(), or out of a
-// destructor. Here everything is allocated when somebody is let in, and then there is only the text of the
-// reply: whoever finds no room for that is sent away, and the next one is welcome.
+// Asio could do this in half the lines; chapter 06 does it so. But it allocates for every wait, and without
+// memory gives up the coroutine that was to wait, be it the one that accepts. Here a wait allocates nothing.
+// What does is to let somebody in, and the reply: whoever finds no room for that is hung up on, and the next
+// one is welcome.
 #include "admin.hpp"
 
 #include <netinet/in.h>

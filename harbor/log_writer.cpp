@@ -9,11 +9,10 @@
 // writable one takes without blocking (PIPE_BUF, man 7 pipe), and at the end there is a second and no more.
 #include "log_writer.hpp"
 
-#include "signals_blocked.hpp"
-
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <new>
 #include <utility>
 
@@ -26,6 +25,23 @@ namespace {
 
 constexpr std::chrono::milliseconds linger{50};
 constexpr std::chrono::milliseconds between_looks{100}; // at whether it is time to give up
+
+/// A thread takes its signal mask from the one that starts it. With everything blocked no signal handler runs
+/// on the log's thread, and a pipe that has lost its reader gives EPIPE there instead of SIGPIPE.
+class AllSignalsBlocked {
+public:
+    AllSignalsBlocked() {
+        sigset_t all;
+        ::sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+    AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+
+private:
+    sigset_t before_{};
+};
 
 /// The beginning of `text` that is to be written at once: whole lines where that is possible.
 std::string_view portion(std::string_view text) {
@@ -40,7 +56,7 @@ std::string_view portion(std::string_view text) {
 
 LogWriter::LogWriter(int descriptor, DroppedLine dropped_line)
     : descriptor_(descriptor), dropped_line_(std::move(dropped_line)) {
-    const SignalsBlocked blocked;
+    const AllSignalsBlocked blocked;
     thread_ = std::thread(&LogWriter::run, this);
 }
 

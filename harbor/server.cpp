@@ -7,7 +7,6 @@
 #include "listener.hpp"
 #include "log.hpp"
 #include "notify.hpp"
-#include "signals_blocked.hpp"
 #include "worker.hpp"
 
 #include <asio/buffer.hpp>
@@ -62,7 +61,6 @@ public:
     /// to wait for then. Not part of the constructor: when the system refuses the third thread, the
     /// destructor has to stop the two that run.
     void start(asio::io_context& control) {
-        const SignalsBlocked blocked;
         for (const auto& worker : workers_) {
             threads_.emplace_back([this, &worker = *worker, &control] {
                 worker.run();
@@ -93,7 +91,6 @@ private:
 class Monitoring {
 public:
     Monitoring(const Balancer& balancer, Descriptor listener) : admin_(balancer, std::move(listener)) {
-        const SignalsBlocked blocked;
         thread_ = std::thread(&Admin::run, &admin_);
     }
     Monitoring(const Monitoring&) = delete;

@@ -25,12 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refused(const std::string& what) {
-    throw Failure("this test needs " + what +
-                  ", and the system refuses: " + std::generic_category().message(errno) +
-                  ". Run it as root, or leave it out with ctest -LE namespace");
-}
-
 void write_file(const std::string& path, const std::string& text) {
     std::ofstream file(path);
     file << text;
@@ -41,6 +35,12 @@ void write_file(const std::string& path, const std::string& text) {
 }
 
 } // namespace
+
+void refused(const std::string& what) {
+    throw Failure("this test needs " + what +
+                  ", and the system refuses: " + std::generic_category().message(errno) +
+                  ". Run it as root, or leave it out with ctest -LE namespace");
+}
 
 void measured(std::string_view what) {
     std::cout << "measured: " << what << '\n' << std::flush;

@@ -19,6 +19,9 @@ namespace conformance {
 /// it before the assertion.
 void measured(std::string_view what);
 
+/// Throws a Failure: this test needs `what`, and the system has just refused it, for the reason in errno.
+[[noreturn]] void refused(const std::string& what);
+
 /// `1000 of 8192 bytes, then FIN`
 std::string in_short(const harness::Received& received, std::size_t of);
 std::string in_short(harness::Ending ending);

@@ -1,14 +1,10 @@
 #include "rough_network.hpp"
 
-#include <harness/verdict.hpp>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <queue>
 #include <random>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -46,9 +42,7 @@ struct LaterLast {
 
 void require(bool done, const char* what) {
     if (!done) {
-        throw harness::Failure(std::string("this test needs ") + what +
-                               ", and the system refuses: " + std::generic_category().message(errno) +
-                               ". Run it as root, or leave it out with ctest -LE namespace");
+        refused(what);
     }
 }
 
